@@ -1,0 +1,33 @@
+"""Identifiers: UUIDs for resources, time-ordered ids for events."""
+
+from __future__ import annotations
+
+import secrets
+import time
+import uuid
+
+NIL_UUID = "00000000-0000-0000-0000-000000000000"
+"""What a UUID field holds when it has no value (contract, section 3)."""
+
+_CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+def new_uuid() -> str:
+    """A random UUID in its usual text form."""
+    return str(uuid.uuid4())
+
+
+def new_event_id() -> str:
+    """`evt_` and 26 characters that sort by time: 48 bits of milliseconds, 80 random ones (the ULID layout)."""
+    number = (time.time_ns() // 1_000_000) << 80 | secrets.randbits(80)
+    return "evt_" + "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
+
+
+def is_uuid(text: str) -> bool:
+    """Whether `text` is a UUID in the canonical 36-character form."""
+    if len(text) != 36:
+        return False
+    try:
+        return str(uuid.UUID(text)) == text.lower()
+    except ValueError:
+        return False
