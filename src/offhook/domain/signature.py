@@ -89,7 +89,7 @@ class Signer:
         self._voipbin = PreparedHmac(secrets[0].encode("ascii"))
 
     def headers(self, event_id: str, timestamp: int, body: bytes) -> tuple[str, str]:
-        """The values of `webhook-signature` and `X-VoIPBIN-Signature`; `timestamp` is the attempt's, unix seconds.
+        """The values of `webhook-signature` and `X-VoIPBIN-Signature`; `timestamp` in unix seconds.
 
         The first holds one `v1,<base64>` per live secret, separated by spaces; the second is
         `sha256=<hex>` over the raw body, under the newest secret only.
