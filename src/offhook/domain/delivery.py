@@ -1,0 +1,62 @@
+"""A delivery: one event on its way to one destination, and what one attempt at it found."""
+
+from __future__ import annotations
+
+import msgspec
+
+from offhook.domain.outcome import Outcome
+
+
+class Delivery(msgspec.Struct, gc=False):
+    """What the engine needs of a delivery that is not final; it changes with every attempt.
+
+    `subject` is empty for an event that belongs to none. Points in time are microseconds since 1970.
+    """
+
+    key: int
+    destination_key: int
+    event_id: str
+    subject: str
+    sequence: int | None
+    position: int
+    payload: bytes
+    family: str
+    created_us: int
+    due_us: int
+    attempt_count: int = 0
+    first_failed_us: int | None = None
+
+
+class Destination(msgspec.Struct, frozen=True):
+    """Where deliveries go now. `held_reason` is empty while it is in use; `secrets` are the live ones, newest first."""
+
+    key: int
+    customer_id: str
+    activeflow_id: str
+    uri: str
+    uri_key: int | None
+    method: str
+    held_reason: str
+    failing_since_us: int | None
+    secrets: tuple[str, ...]
+    old_secret_until_us: int | None = None
+
+
+class AttemptRecord(msgspec.Struct, frozen=True, gc=False):
+    """One attempt that came to an end, and what became of its delivery.
+
+    `status` is one of `pending` (there will be another, at `due_us`), `succeeded` or `exhausted`.
+    """
+
+    delivery_key: int
+    number: int
+    uri_key: int | None
+    outcome: Outcome
+    status_code: int | None
+    started_us: int
+    latency_ms: int
+    response: bytes
+    status: str
+    due_us: int
+    first_failed_us: int | None
+    ended_us: int

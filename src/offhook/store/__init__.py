@@ -1,0 +1,1 @@
+"""The one place where things become durable: schema, group commit, queries by noun, migrations."""

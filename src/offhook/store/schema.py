@@ -1,0 +1,268 @@
+"""The tables, the same on SQLite and PostgreSQL.
+
+Keys are integers in order of insertion, handed out in blocks (`key_blocks`), so that rows are appended and never
+scattered. Points in time are microseconds since 1970. A payload is stored once, in `events`; deliveries refer to it.
+What a customer has pending is found through one partial index, `deliveries_pending`: rows that are done leave it,
+so a backlog costs nothing to those who have none.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
+
+metadata = sa.MetaData()
+
+# SQLite makes a column the row's own key only if its type is spelled INTEGER.
+Key = sa.BigInteger().with_variant(sqlite.INTEGER(), "sqlite")
+Micros = sa.BigInteger
+
+
+class DeliveryStatus(IntEnum):
+    """`deliveries.status`. Held is no status of its own: it is what a pending delivery of a stopped destination is."""
+
+    PENDING = 0
+    SUCCEEDED = 1
+    EXHAUSTED = 2
+    CANCELLED = 3
+
+
+key_blocks = sa.Table(
+    "key_blocks",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("next_key", sa.BigInteger, nullable=False),
+)
+
+secrets = sa.Table(
+    "secrets",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+)
+
+customers = sa.Table(
+    "customers",
+    metadata,
+    sa.Column("key", Key, primary_key=True, autoincrement=False),
+    sa.Column("id", sa.Text, nullable=False, unique=True),
+    sa.Column("name", sa.Text, nullable=False, default=""),
+    sa.Column("detail", sa.Text, nullable=False, default=""),
+    sa.Column("email", sa.Text, nullable=False, default=""),
+    sa.Column("phone_number", sa.Text, nullable=False, default=""),
+    sa.Column("address", sa.Text, nullable=False, default=""),
+    sa.Column("status", sa.Text, nullable=False, default="active"),
+    sa.Column("rtp_debug", sa.Boolean, nullable=False, default=False),
+    sa.Column("webhook_secret", sa.Text, nullable=False),
+    sa.Column("old_webhook_secret", sa.Text, nullable=False, default=""),
+    sa.Column("old_webhook_secret_until", Micros, nullable=True),
+    sa.Column("tm_create", Micros, nullable=False),
+    sa.Column("tm_update", Micros, nullable=True),
+    sa.Column("tm_delete", Micros, nullable=True),
+    sa.Column("tm_deletion_scheduled", Micros, nullable=True),
+)
+
+# Apart from `customers`: this row is rewritten by every commit, and its lock is what orders a customer's events.
+customer_positions = sa.Table(
+    "customer_positions",
+    metadata,
+    sa.Column("customer_key", Key, sa.ForeignKey("customers.key"), primary_key=True, autoincrement=False),
+    sa.Column("position", sa.BigInteger, nullable=False, default=0),
+)
+
+agents = sa.Table(
+    "agents",
+    metadata,
+    sa.Column("key", Key, primary_key=True, autoincrement=False),
+    sa.Column("id", sa.Text, nullable=False, unique=True),
+    sa.Column("customer_key", sa.BigInteger, sa.ForeignKey("customers.key"), nullable=False),
+    # Unique over all customers (a log in names no customer); a deleted agent gives its name back.
+    sa.Column("username", sa.Text, nullable=False),
+    sa.Column("password_hash", sa.Text, nullable=False),
+    # Counted up by a password change, so that tokens of before are refused.
+    sa.Column("token_version", sa.Integer, nullable=False, default=0),
+    sa.Column("name", sa.Text, nullable=False, default=""),
+    sa.Column("detail", sa.Text, nullable=False, default=""),
+    sa.Column("ring_method", sa.Text, nullable=False, default="ringall"),
+    sa.Column("status", sa.Text, nullable=False, default="offline"),
+    sa.Column("permission", sa.Integer, nullable=False),
+    sa.Column("tag_ids", sa.JSON, nullable=False, default=list),
+    sa.Column("addresses", sa.JSON, nullable=False, default=list),
+    sa.Column("tm_create", Micros, nullable=False),
+    sa.Column("tm_update", Micros, nullable=True),
+    sa.Column("tm_delete", Micros, nullable=True),
+)
+sa.Index(
+    "agents_username",
+    agents.c.username,
+    unique=True,
+    sqlite_where=agents.c.tm_delete.is_(None),
+    postgresql_where=agents.c.tm_delete.is_(None),
+)
+sa.Index("agents_customer", agents.c.customer_key, agents.c.key)
+
+access_keys = sa.Table(
+    "access_keys",
+    metadata,
+    sa.Column("key", Key, primary_key=True, autoincrement=False),
+    sa.Column("id", sa.Text, nullable=False, unique=True),
+    sa.Column("customer_key", sa.BigInteger, sa.ForeignKey("customers.key"), nullable=False),
+    sa.Column("name", sa.Text, nullable=False, default=""),
+    sa.Column("detail", sa.Text, nullable=False, default=""),
+    sa.Column("token_prefix", sa.Text, nullable=False),
+    sa.Column("token_hash", sa.Text, nullable=False, unique=True),
+    sa.Column("tm_expire", Micros, nullable=True),
+    sa.Column("tm_create", Micros, nullable=False),
+    sa.Column("tm_update", Micros, nullable=True),
+    sa.Column("tm_delete", Micros, nullable=True),
+)
+sa.Index("access_keys_customer", access_keys.c.customer_key, access_keys.c.key)
+
+destinations = sa.Table(
+    "destinations",
+    metadata,
+    sa.Column("key", Key, primary_key=True, autoincrement=False),
+    sa.Column("customer_key", sa.BigInteger, sa.ForeignKey("customers.key"), nullable=False),
+    # "" is the customer's own webhook.
+    sa.Column("activeflow_id", sa.Text, nullable=False, default=""),
+    # The row of `uris` it points to now; null while it is off.
+    sa.Column("uri_key", sa.BigInteger, nullable=True),
+    sa.Column("method", sa.Text, nullable=False, default=""),
+    # "" or why nothing is sent: off, gone, failing, frozen, deleted.
+    sa.Column("held_reason", sa.Text, nullable=False, default=""),
+    # Start of the present run of failures: five days of it disable the destination.
+    sa.Column("failing_since", Micros, nullable=True),
+    sa.Column("tm_update", Micros, nullable=True),
+    sa.UniqueConstraint("customer_key", "activeflow_id"),
+)
+
+# Every uri a destination ever had, so that an attempt can name its own by a number.
+uris = sa.Table(
+    "uris",
+    metadata,
+    sa.Column("key", Key, primary_key=True, autoincrement=False),
+    sa.Column("destination_key", sa.BigInteger, nullable=False),
+    sa.Column("uri", sa.Text, nullable=False),
+)
+sa.Index("uris_destination", uris.c.destination_key)
+
+subjects = sa.Table(
+    "subjects",
+    metadata,
+    sa.Column("key", Key, primary_key=True, autoincrement=False),
+    sa.Column("customer_key", sa.BigInteger, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("sequence", sa.BigInteger, nullable=False),
+    sa.UniqueConstraint("customer_key", "subject"),
+)
+
+events = sa.Table(
+    "events",
+    metadata,
+    sa.Column("key", Key, primary_key=True, autoincrement=False),
+    sa.Column("id", sa.Text, nullable=False),
+    sa.Column("customer_key", sa.BigInteger, nullable=False),
+    sa.Column("position", sa.BigInteger, nullable=False),
+    sa.Column("type", sa.Text, nullable=False),
+    sa.Column("subject_key", sa.BigInteger, nullable=True),
+    sa.Column("sequence", sa.BigInteger, nullable=True),
+    # Empty once erased: the row stays as a tombstone.
+    sa.Column("payload", sa.LargeBinary, nullable=False),
+    sa.Column("tm_create", Micros, nullable=False),
+)
+sa.Index("events_position", events.c.customer_key, events.c.position, unique=True)
+sa.Index("events_id", events.c.customer_key, events.c.id, unique=True)
+sa.Index(
+    "events_subject",
+    events.c.subject_key,
+    events.c.sequence,
+    sqlite_where=events.c.subject_key.is_not(None),
+    postgresql_where=events.c.subject_key.is_not(None),
+)
+
+deliveries = sa.Table(
+    "deliveries",
+    metadata,
+    sa.Column("key", Key, primary_key=True, autoincrement=False),
+    sa.Column("event_key", sa.BigInteger, nullable=False),
+    sa.Column("customer_key", sa.BigInteger, nullable=False),
+    sa.Column("destination_key", sa.BigInteger, nullable=False),
+    sa.Column("status", sa.SmallInteger, nullable=False),
+    # When it is to be sent next. A fresh one's never runs backwards, so that this order is the order of commits.
+    sa.Column("due_at", Micros, nullable=False),
+    sa.Column("tm_create", Micros, nullable=False),
+    sa.Column("attempt_count", sa.Integer, nullable=False, default=0),
+    # End of its first failure: `order_hold` counts from here.
+    sa.Column("first_failed_at", Micros, nullable=True),
+    sa.Column("last_outcome", sa.Text, nullable=False, default=""),
+    sa.Column("last_status_code", sa.Integer, nullable=True),
+    # The last attempt, if it ended the delivery; the failures before it are rows of `attempts`.
+    sa.Column("uri_key", sa.BigInteger, nullable=True),
+    sa.Column("started_at", Micros, nullable=True),
+    sa.Column("latency_ms", sa.Integer, nullable=True),
+    sa.Column("response", sa.LargeBinary, nullable=True),
+    sa.Column("tm_done", Micros, nullable=True),
+)
+# Written into the statement, not bound to it: only so can a planner use the partial indexes below.
+IS_PENDING = deliveries.c.status == sa.text(str(int(DeliveryStatus.PENDING)))
+IS_EXHAUSTED = deliveries.c.status == sa.text(str(int(DeliveryStatus.EXHAUSTED)))
+sa.Index(
+    "deliveries_pending",
+    deliveries.c.destination_key,
+    deliveries.c.due_at,
+    deliveries.c.key,
+    sqlite_where=IS_PENDING,
+    postgresql_where=IS_PENDING,
+)
+sa.Index(
+    "deliveries_exhausted",
+    deliveries.c.customer_key,
+    deliveries.c.key,
+    sqlite_where=IS_EXHAUSTED,
+    postgresql_where=IS_EXHAUSTED,
+)
+sa.Index("deliveries_event", deliveries.c.event_key)
+sa.Index("deliveries_customer", deliveries.c.customer_key, deliveries.c.key)
+
+attempts = sa.Table(
+    "attempts",
+    metadata,
+    sa.Column("delivery_key", Key, primary_key=True, autoincrement=False),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("uri_key", sa.BigInteger, nullable=True),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("status_code", sa.Integer, nullable=True),
+    sa.Column("started_at", Micros, nullable=False),
+    sa.Column("latency_ms", sa.Integer, nullable=False),
+    sa.Column("response", sa.LargeBinary, nullable=False),
+)
+
+# What was answered to a request with an `Idempotency-Key`, for 24 hours.
+idempotency_keys = sa.Table(
+    "idempotency_keys",
+    metadata,
+    sa.Column("customer_key", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("idempotency_key", sa.Text, primary_key=True),
+    sa.Column("digest", sa.LargeBinary, nullable=False),
+    sa.Column("ids", sa.JSON, nullable=False),
+    sa.Column("tm_expire", Micros, nullable=False),
+)
+sa.Index("idempotency_keys_expire", idempotency_keys.c.tm_expire)
+
+calls = sa.Table(
+    "calls",
+    metadata,
+    sa.Column("key", Key, primary_key=True, autoincrement=False),
+    sa.Column("id", sa.Text, nullable=False, unique=True),
+    sa.Column("customer_id", sa.Text, nullable=False),
+    sa.Column("is_open", sa.Boolean, nullable=False),
+    sa.Column("channel_id", sa.Text, nullable=False, default=""),
+    sa.Column("document", sa.LargeBinary, nullable=False),
+    sa.Column("tm_create", Micros, nullable=False),
+    sa.Column("tm_update", Micros, nullable=True),
+)
+sa.Index("calls_customer", calls.c.customer_id, calls.c.tm_create, calls.c.key)
+_open = calls.c.is_open
+sa.Index("calls_open", calls.c.key, sqlite_where=_open, postgresql_where=_open)
