@@ -103,6 +103,7 @@ class Committed(msgspec.Struct):
 
     `changed` are destinations whose uri, method, secrets or state is another now; `woken` those that have pending
     deliveries which are not in `deliveries`; `erased` subjects (customer id, subject) whose payloads are gone.
+    `hurried` are pending deliveries that are due now, whatever was said before.
     `everything` says that what was committed is not known (the database went away during the commit): look again.
     """
 
@@ -111,6 +112,7 @@ class Committed(msgspec.Struct):
     changed: set[int] = msgspec.field(default_factory=set)
     woken: set[int] = msgspec.field(default_factory=set)
     erased: set[tuple[str, str]] = msgspec.field(default_factory=set)
+    hurried: set[int] = msgspec.field(default_factory=set)
     everything: bool = False
 
 

@@ -1,0 +1,198 @@
+"""Destinations: where a customer's events go, and what keeps them from going."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import sqlalchemy as sa
+
+from offhook.domain.delivery import Destination
+from offhook.domain.errors import NotFoundError
+from offhook.store import schema
+from offhook.store.schema import customers, deliveries, destinations, uris
+from offhook.store.transaction import Transaction
+
+OFF = "off"
+GONE = "gone"
+FAILING = "failing"
+FROZEN = "frozen"
+
+
+def add_destination(tx: Transaction, customer_id: str) -> int:
+    """Give a new customer its webhook, switched off. Returns the destination's key."""
+    key = tx.next_key("destinations")
+    tx.connection.execute(
+        sa.insert(destinations).values(key=key, customer_key=tx.customer_key(customer_id), held_reason=OFF)
+    )
+    return key
+
+
+def set_webhook(tx: Transaction, customer_id: str, *, uri: str, method: str) -> None:
+    """Point the customer's webhook to `uri`, with a clean health; "" holds what is pending. Raises NotFoundError."""
+    key = _key_of(tx, customer_id)
+    uri_key = None
+    if uri:
+        uri_key = tx.next_key("uris")
+        tx.connection.execute(sa.insert(uris).values(key=uri_key, destination_key=key, uri=uri))
+    tx.connection.execute(
+        sa.update(destinations)
+        .where(destinations.c.key == key)
+        .values(
+            uri_key=uri_key,
+            method=method,
+            held_reason="" if uri else OFF,
+            failing_since=None,
+            tm_update=tx.now_us,
+        )
+    )
+    tx.committed.changed.add(key)
+
+
+def enable_webhook(tx: Transaction, customer_id: str) -> None:
+    """Use a disabled webhook again, with a clean health. Raises NotFoundError. One that is off stays off."""
+    key = _key_of(tx, customer_id)
+    tx.connection.execute(
+        sa.update(destinations)
+        .where(destinations.c.key == key, destinations.c.uri_key.is_not(None))
+        .values(held_reason="", failing_since=None, tm_update=tx.now_us)
+    )
+    tx.committed.changed.add(key)
+
+
+def disable(tx: Transaction, key: int, reason: str, *, uri_key: int | None) -> bool:
+    """Stop a destination for `reason`; what is pending is held. False if it points elsewhere meanwhile."""
+    found = tx.connection.execute(
+        sa.update(destinations)
+        .where(destinations.c.key == key, destinations.c.uri_key == uri_key, destinations.c.held_reason == "")
+        .values(held_reason=reason, tm_update=tx.now_us)
+    )
+    tx.committed.changed.add(key)
+    return found.rowcount > 0
+
+
+def set_failing_since(tx: Transaction, key: int, failing_since_us: int | None, *, uri_key: int | None) -> None:
+    """Remember when the present run of failures began, or that it is over."""
+    tx.connection.execute(
+        sa.update(destinations)
+        .where(destinations.c.key == key, destinations.c.uri_key == uri_key)
+        .values(failing_since=failing_since_us)
+    )
+
+
+def hold_customer(tx: Transaction, customer_id: str, reason: str = FROZEN) -> None:
+    """Stop every destination of a customer that is in use."""
+    customer_key = tx.customer_key(customer_id)
+    _change_all(tx, customer_key, from_reason="", to_reason=reason)
+
+
+def release_customer(tx: Transaction, customer_id: str) -> None:
+    """Undo `hold_customer`."""
+    customer_key = tx.customer_key(customer_id)
+    _change_all(tx, customer_key, from_reason=FROZEN, to_reason="")
+
+
+def cancel_customer(tx: Transaction, customer_id: str) -> None:
+    """Switch a customer's destinations off for good; what is pending is cancelled."""
+    customer_key = tx.customer_key(customer_id)
+    keys = list(
+        tx.reader.execute(sa.select(destinations.c.key).where(destinations.c.customer_key == customer_key)).scalars()
+    )
+    tx.connection.execute(
+        sa.update(destinations)
+        .where(destinations.c.key.in_(keys))
+        .values(uri_key=None, method="", held_reason=OFF, failing_since=None, tm_update=tx.now_us)
+    )
+    tx.connection.execute(
+        sa.update(deliveries)
+        .where(deliveries.c.destination_key.in_(keys), schema.IS_PENDING)
+        .values(status=int(schema.DeliveryStatus.CANCELLED), tm_done=tx.now_us)
+    )
+    tx.committed.changed.update(keys)
+
+
+def secrets_changed(tx: Transaction, customer_id: str) -> None:
+    """Make the engine sign with the customer's present secrets from this commit on."""
+    tx.committed.changed.add(_key_of(tx, customer_id))
+
+
+def webhook_of(connection: sa.Connection, customer_id: str) -> Destination:
+    """The customer's own webhook. Raises NotFoundError."""
+    row = connection.execute(
+        _select.where(customers.c.id == customer_id, destinations.c.activeflow_id == "")
+    ).one_or_none()
+    if row is None:
+        raise NotFoundError(f"There is no customer {customer_id}.", reason="CUSTOMER_NOT_FOUND")
+    return _destination(row)
+
+
+def load_destinations(connection: sa.Connection, keys: Iterable[int]) -> list[Destination]:
+    """The destinations with these keys, as they are now."""
+    rows = connection.execute(_select.where(destinations.c.key.in_(list(keys))))
+    return [_destination(row) for row in rows]
+
+
+def destinations_with_pending(connection: sa.Connection) -> list[Destination]:
+    """Every destination that has something to send, once it is allowed to."""
+    waiting = (
+        sa.select(deliveries.c.key).where(deliveries.c.destination_key == destinations.c.key, schema.IS_PENDING)
+    ).exists()
+    return [_destination(row) for row in connection.execute(_select.where(waiting))]
+
+
+_select: sa.Select[Any] = sa.select(
+    destinations.c.key,
+    customers.c.id,
+    destinations.c.activeflow_id,
+    uris.c.uri,
+    destinations.c.uri_key,
+    destinations.c.method,
+    destinations.c.held_reason,
+    destinations.c.failing_since,
+    customers.c.webhook_secret,
+    customers.c.old_webhook_secret,
+    customers.c.old_webhook_secret_until,
+).select_from(
+    destinations.join(customers, customers.c.key == destinations.c.customer_key).outerjoin(
+        uris, uris.c.key == destinations.c.uri_key
+    )
+)
+
+
+def _destination(row: sa.Row[Any]) -> Destination:
+    old = (row.old_webhook_secret,) if row.old_webhook_secret else ()
+    return Destination(
+        key=row.key,
+        customer_id=row.id,
+        activeflow_id=row.activeflow_id,
+        uri=row.uri or "",
+        uri_key=row.uri_key,
+        method=row.method,
+        held_reason=row.held_reason,
+        failing_since_us=row.failing_since,
+        secrets=(row.webhook_secret, *old),
+        old_secret_until_us=row.old_webhook_secret_until if old else None,
+    )
+
+
+def _key_of(tx: Transaction, customer_id: str) -> int:
+    key = tx.reader.execute(
+        sa.select(destinations.c.key).where(
+            destinations.c.customer_key == tx.customer_key(customer_id), destinations.c.activeflow_id == ""
+        )
+    ).scalar()
+    return add_destination(tx, customer_id) if key is None else key
+
+
+def _change_all(tx: Transaction, customer_key: int, *, from_reason: str, to_reason: str) -> None:
+    found = tx.connection.execute(
+        sa.update(destinations)
+        .where(
+            destinations.c.customer_key == customer_key,
+            destinations.c.held_reason == from_reason,
+            destinations.c.uri_key.is_not(None),
+        )
+        .values(held_reason=to_reason, tm_update=tx.now_us)
+        .returning(destinations.c.key)
+    )
+    tx.committed.changed.update(found.scalars())

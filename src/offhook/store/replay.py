@@ -1,0 +1,154 @@
+"""Sending again: one event on request (resend), or every event of a stretch of the log (replay).
+
+Either makes new deliveries beside the old ones, so that the log keeps what happened before. An event that is still on
+its way gets none: a resend makes it due at once instead.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+import sqlalchemy as sa
+
+from offhook.domain.errors import ConflictError
+from offhook.store import schema
+from offhook.store.deliveries import DeliveryRow, deliveries_of_event
+from offhook.store.destinations import webhook_of
+from offhook.store.events import get_event
+from offhook.store.schema import DeliveryStatus, deliveries, events
+from offhook.store.store import Store
+from offhook.store.transaction import Transaction
+
+# Events looked at in one commit: small, so that publishers wait a few milliseconds at most.
+_STEP = 2_000
+
+
+class Replay(msgspec.Struct, frozen=True):
+    """Which events to send again: beyond a position or since a time (one of both), `failed` ones or all."""
+
+    after: int | None = None
+    since_us: int | None = None
+    until_us: int | None = None
+    types: tuple[str, ...] = ()
+    only: Literal["failed", "all"] = "failed"
+
+
+def resend(tx: Transaction, customer_id: str, event_id: str) -> list[DeliveryRow]:
+    """Send one event again now. Its deliveries, the new one among them.
+
+    Raises NotFoundError, and ConflictError if the webhook is off or the event is erased.
+    """
+    event = get_event(tx.reader, customer_id, event_id)
+    if event.is_erased:
+        raise ConflictError("The event was erased; there is nothing left to send.", reason="EVENT_ERASED", field="id")
+    destination_key = _destination_in_use(tx, customer_id)
+    hurried = (
+        tx.connection.execute(
+            sa.update(deliveries)
+            .where(
+                deliveries.c.destination_key == destination_key, deliveries.c.event_key == event.key, schema.IS_PENDING
+            )
+            .values(due_at=tx.now_us)
+            .returning(deliveries.c.key)
+        )
+        .scalars()
+        .all()
+    )
+    if not hurried:
+        tx.connection.execute(
+            sa.insert(deliveries).values(
+                _new_row(tx, tx.next_key("deliveries"), event.key, customer_id, destination_key)
+            )
+        )
+    tx.committed.hurried.update(hurried)
+    tx.committed.woken.add(destination_key)
+    return deliveries_of_event(tx.reader, customer_id, event_id)
+
+
+async def replay(store: Store, customer_id: str, wanted: Replay) -> int:
+    """Send the wanted events again, in their order; how many. Events that come in meanwhile are not among them.
+
+    Works in small commits and may be cut short by a crash; asking again then sends what is missing (`failed`).
+    Raises NotFoundError, and ConflictError if the webhook is off.
+    """
+    end = await store.read(lambda connection: _newest_position(connection, customer_id))
+    position: int | None = wanted.after or 0
+    count = 0
+    while position is not None:
+        start = position
+        position, added = await store.write(lambda tx, start=start: _replay_step(tx, customer_id, wanted, start, end))  # type: ignore[misc]
+        count += added
+    return count
+
+
+def _replay_step(tx: Transaction, customer_id: str, wanted: Replay, after: int, end: int) -> tuple[int | None, int]:
+    """Replay one stretch; where the next one begins (None at the end) and how many were added."""
+    destination_key = _destination_in_use(tx, customer_id)
+    stop = min(after + _STEP, end)
+    found = tx.reader.execute(
+        sa.select(events.c.key)
+        .where(
+            events.c.customer_key == tx.customer_key(customer_id),
+            events.c.position > after,
+            events.c.position <= stop,
+            events.c.payload != b"",
+            *_conditions(wanted, destination_key),
+        )
+        .order_by(events.c.position)
+    ).scalars()
+    rows = [_new_row(tx, tx.next_key("deliveries"), event_key, customer_id, destination_key) for event_key in found]
+    if rows:
+        tx.connection.execute(sa.insert(deliveries), rows)
+        tx.committed.woken.add(destination_key)
+    return (stop if stop < end else None), len(rows)
+
+
+def _conditions(wanted: Replay, destination_key: int) -> list[sa.ColumnElement[bool]]:
+    settled = [schema.IS_PENDING]
+    if wanted.only == "failed":
+        settled = [sa.or_(schema.IS_PENDING, deliveries.c.status == int(DeliveryStatus.SUCCEEDED))]
+    conditions: list[sa.ColumnElement[bool]] = [
+        ~sa.exists().where(
+            deliveries.c.event_key == events.c.key, deliveries.c.destination_key == destination_key, *settled
+        )
+    ]
+    if wanted.since_us is not None:
+        conditions.append(events.c.tm_create >= wanted.since_us)
+    if wanted.until_us is not None:
+        conditions.append(events.c.tm_create <= wanted.until_us)
+    if wanted.types:
+        conditions.append(events.c.type.in_(wanted.types))
+    return conditions
+
+
+def _newest_position(connection: sa.Connection, customer_id: str) -> int:
+    statement = (
+        sa.select(schema.customer_positions.c.position)
+        .join(schema.customers, schema.customers.c.key == schema.customer_positions.c.customer_key)
+        .where(schema.customers.c.id == customer_id)
+    )
+    return connection.execute(statement).scalar() or 0
+
+
+def _destination_in_use(tx: Transaction, customer_id: str) -> int:
+    webhook = webhook_of(tx.reader, customer_id)
+    if not webhook.uri:
+        raise ConflictError(
+            "The webhook is off. Set webhook_uri with PUT /v1.0/customer first.",
+            reason="WEBHOOK_OFF",
+            field="webhook_uri",
+        )
+    return webhook.key
+
+
+def _new_row(tx: Transaction, key: int, event_key: int, customer_id: str, destination_key: int) -> dict[str, Any]:
+    return {
+        "key": key,
+        "event_key": event_key,
+        "customer_key": tx.customer_key(customer_id),
+        "destination_key": destination_key,
+        "status": int(DeliveryStatus.PENDING),
+        "due_at": tx.now_us,
+        "tm_create": tx.now_us,
+    }
