@@ -1,0 +1,47 @@
+"""The port of this room: one HTTP attempt to a stranger goes in, what it came to comes out."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Protocol
+
+import msgspec
+
+from offhook.domain.outcome import Outcome
+
+
+class OutgoingRequest(msgspec.Struct, frozen=True):
+    """What to send: an absolute http or https `uri`, sent as it is given, and headers sent exactly."""
+
+    method: str
+    uri: str
+    headers: dict[str, str]
+    body: bytes
+
+
+class AttemptResult(msgspec.Struct, frozen=True):
+    """What one attempt came to.
+
+    `status_code` is None if no response head came. `latency_ms` runs to the head, or to the failure. `response` is
+    the body's start as it came, still encoded, at most 4 KiB. `retry_after` is what a failing receiver asked for.
+    `detail` is a short reason for people; neither secrets nor the uri's query are in it.
+    """
+
+    outcome: Outcome
+    status_code: int | None
+    latency_ms: int
+    response: bytes
+    retry_after: timedelta | None
+    detail: str
+
+
+class Sender(Protocol):
+    """Makes attempts. One sender serves all destinations at once."""
+
+    async def send(self, request: OutgoingRequest) -> AttemptResult:
+        """Make one attempt within the deadline. Raises nothing but CancelledError, which leaves no connection."""
+        ...
+
+    async def close(self) -> None:
+        """Close every connection. Nothing may be sent afterwards; closing twice is harmless."""
+        ...
