@@ -88,9 +88,10 @@ class WebhookEndpoint:
 
 
 async def _answer(send: Send, status: int, content: dict[str, str]) -> None:
-    headers = [(b"content-type", b"application/json")]
+    body = json.dumps(content).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": json.dumps(content).encode()})
+    await send({"type": "http.response.body", "body": body})
 
 
 async def _accept_lifespan(receive: Receive, send: Send) -> None:
