@@ -49,6 +49,7 @@ class AttemptRecord(msgspec.Struct, frozen=True, gc=False):
     """
 
     delivery_key: int
+    destination_key: int
     number: int
     uri_key: int | None
     outcome: Outcome

@@ -18,7 +18,6 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Generic, TypeVar
@@ -27,8 +26,9 @@ import sqlalchemy as sa
 import structlog
 
 from offhook.domain.errors import OffhookError, UnavailableError
+from offhook.store.clock import SteadyClock
 from offhook.store.database import Database
-from offhook.store.transaction import Clock, Committed, Keys, Transaction
+from offhook.store.transaction import Committed, Keys, Transaction
 
 T = TypeVar("T")
 Listener = Callable[[Committed], None]
@@ -58,7 +58,7 @@ class Store:
         self._queue: queue.SimpleQueue[_Change[Any] | None] = queue.SimpleQueue()
         self._listeners: list[Listener] = []
         self._keys = Keys()
-        self._clock = Clock()
+        self.clock = SteadyClock()
         self._customer_keys: dict[str, int] = {}
         self._readers = ThreadPoolExecutor(database.reader_count, thread_name_prefix="store-reader")
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
@@ -110,7 +110,7 @@ class Store:
             newest = connection.exec_driver_sql(
                 "SELECT max(tm_create) FROM (SELECT tm_create FROM events ORDER BY key DESC LIMIT 1) AS newest"
             ).scalar()
-        self._clock = Clock(newest or 0)
+        self.clock = SteadyClock(newest or 0)
 
     def _read(self, query: Callable[[sa.Connection], T]) -> T:
         with self.database.reader.begin() as connection:
@@ -149,7 +149,7 @@ class Store:
     def _commit(self, group: Sequence[_Change[Any]]) -> Committed:
         with self.database.writer.connect() as connection:
             with connection.begin():
-                now_us = self._clock.advance(time.time_ns() // 1000)
+                now_us = self.clock.now_us()
                 transaction = Transaction(connection, self._keys, self._customer_keys, now_us)
                 for change in group:
                     self._run_change(change, transaction)

@@ -133,17 +133,6 @@ class Keys:
             source.forget()
 
 
-class Clock:
-    """Microseconds that never run backwards, whatever the machine's clock does: pending deliveries sort by them."""
-
-    def __init__(self, start_us: int = 0) -> None:
-        self._last_us = start_us
-
-    def advance(self, wall_us: int) -> int:
-        self._last_us = max(self._last_us, wall_us)
-        return self._last_us
-
-
 class Transaction:
     """One group-commit transaction, as its changes see it. Lives on the writer's thread."""
 

@@ -1,0 +1,1 @@
+"""The delivery engine: lanes, health, retries, backlog, retention."""

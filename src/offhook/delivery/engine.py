@@ -1,0 +1,375 @@
+"""The delivery engine: every committed delivery is attempted until it succeeds, is given up, or is held.
+
+Theory of operation. The store tells every commit, in order (`_on_commit`); each new delivery goes straight into its
+destination's queue in memory, or, if that has no room, stays in the database until it is read again by due time. A
+queue is *pumped* whenever something changed: as many workers begin as it has ready deliveries and free slots. A
+worker takes one delivery after another, attempts it, and hands the outcome to `_conclude`, which decides with the pure
+rules (`domain.retry`, `domain.health`) and gives a record to the recorder. A lane goes on at once, without waiting
+for the record: if the process dies in between, the delivery is sent once more under the same id.
+
+Nothing here is needed after a crash: what is pending in the database is read again at the next start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+
+import msgspec
+import structlog
+
+from offhook.delivery.backlog import BacklogReader
+from offhook.delivery.metrics import DeliveryMetrics
+from offhook.delivery.queue import DestinationQueue
+from offhook.delivery.recorder import Recorder
+from offhook.domain.delivery import AttemptRecord, Delivery
+from offhook.domain.outcome import Outcome
+from offhook.domain.retry import RetryPolicy
+from offhook.outbound.port import AttemptResult, Sender
+from offhook.store import destinations
+from offhook.store.backlog import load_delivery
+from offhook.store.store import Store
+from offhook.store.transaction import Committed
+
+log = structlog.get_logger()
+
+_PAUSE_S = 1.0
+_SWEEP_S = 30.0
+
+
+class EngineSettings(msgspec.Struct, frozen=True):
+    """What an operator may change."""
+
+    user_agent: str
+    retry: RetryPolicy = RetryPolicy()
+    order_hold: timedelta = timedelta(seconds=30)
+    slots_per_destination: int = 32
+    max_in_flight: int = 2_048
+    disable_after: timedelta = timedelta(days=5)
+    drain_time: timedelta = timedelta(seconds=5)
+
+
+class Engine:
+    """Delivers. `start` after the store, `stop` before it."""
+
+    def __init__(self, store: Store, sender: Sender, settings: EngineSettings, metrics: DeliveryMetrics) -> None:
+        self._store = store
+        self._sender = sender
+        self._settings = settings
+        self._metrics = metrics
+        self._queues: dict[int, DestinationQueue] = {}
+        self._recorder = Recorder(store, on_written=self._on_written)
+        self._backlog = BacklogReader(store, settings, on_progress=self._pump)
+        self._in_flight_count = 0
+        self._starved: dict[int, DestinationQueue] = {}
+        self._choked = False
+        self._draining = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._stopped = asyncio.Event()
+        self._workers: asyncio.TaskGroup | None = None
+        self._running: asyncio.Task[None] | None = None
+        store.subscribe(self._on_commit)
+
+    async def start(self) -> None:
+        """Take up what is pending from before, and begin."""
+        started = asyncio.Event()
+        self._running = asyncio.create_task(self._run(started), name="delivery-engine")
+        await started.wait()
+        for destination in await self._store.read(destinations.destinations_with_pending):
+            self._pump(self._queue(destination.key))
+
+    async def stop(self) -> None:
+        """Begin nothing new, let attempts finish within the drain time, interrupt the rest, write everything down."""
+        if self._running is None:
+            return
+        self._draining = True
+        try:
+            async with asyncio.timeout(self._settings.drain_time.total_seconds()):
+                await self._idle.wait()
+        except TimeoutError:
+            log.info("delivery.interrupted", count=self._in_flight_count)
+        self._stopped.set()
+        await self._running
+        self._running = None
+
+    def queue_lengths(self) -> tuple[int, int]:
+        """How many deliveries are in memory and how many attempts are under way."""
+        return sum(queue.lanes.held_count for queue in self._queues.values()), self._in_flight_count
+
+    async def _run(self, started: asyncio.Event) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._workers = group
+                recording = group.create_task(self._recorder.run(), name="delivery-recorder")
+                loading = group.create_task(self._backlog.run(), name="delivery-backlog")
+                sweeping = group.create_task(self._sweep(), name="delivery-sweep")
+                started.set()
+                await self._stopped.wait()
+                for task in (sweeping, loading, recording):
+                    task.cancel()
+                raise _StopError
+        except* _StopError:
+            pass
+        await self._recorder.flush()
+
+    async def _sweep(self) -> None:
+        """Every now and then look again whether the database holds anything that memory does not know of."""
+        while True:
+            await asyncio.sleep(_SWEEP_S)
+            for queue in list(self._queues.values()):
+                queue.look_again()
+                self._pump(queue)
+
+    def _queue(self, key: int) -> DestinationQueue:
+        queue = self._queues.get(key)
+        if queue is None:
+            hold_us = self._settings.order_hold // timedelta(microseconds=1)
+            queue = self._queues[key] = DestinationQueue(key, hold_us)
+        return queue
+
+    def _on_commit(self, committed: Committed) -> None:
+        if self._draining:
+            return
+        touched: dict[int, DestinationQueue] = {}
+        for key in committed.changed:
+            touched[key] = queue = self._queue(key)
+            queue.become_stale()
+        if committed.deliveries:
+            now_us = self._store.clock.now_us()
+            for delivery in committed.deliveries:
+                queue = touched.get(delivery.destination_key) or self._queue(delivery.destination_key)
+                touched[delivery.destination_key] = queue
+                queue.offer(delivery, now_us)
+        self._on_rare(committed, touched)
+        for queue in touched.values():
+            self._pump(queue)
+
+    def _on_rare(self, committed: Committed, touched: dict[int, DestinationQueue]) -> None:
+        """Replays, erasures, and a database that went away during a commit."""
+        if committed.everything:
+            for queue in self._queues.values():
+                queue.start_over()
+            touched.update(self._queues)
+        for key in committed.woken:
+            touched[key] = queue = self._queue(key)
+            queue.missed_count += 1
+            queue.behind = True
+            now_us = self._store.clock.now_us()
+            for delivery_key in committed.hurried:
+                queue.lanes.hurry(delivery_key, now_us)
+        for customer_id, subject in committed.erased:
+            for queue in self._queues.values():
+                if queue.destination is not None and queue.destination.customer_id == customer_id:
+                    queue.lanes.erase(subject)
+
+    def _pump(self, queue: DestinationQueue) -> None:
+        """Begin as many attempts as are ready and allowed, and see to what the queue needs next."""
+        if self._draining or self._workers is None:
+            return
+        now_us = self._store.clock.now_us()
+        queue.lanes.advance(now_us)
+        self._backlog.look_after(queue, now_us)
+        while queue.may_begin(now_us, self._settings.slots_per_destination):
+            if not self._has_room(queue):
+                break
+            delivery = queue.lanes.take()
+            assert delivery is not None
+            self._begin(queue)
+            self._workers.create_task(self._work(queue, delivery))
+        self._set_timer(queue)
+
+    def _has_room(self, queue: DestinationQueue) -> bool:
+        """Whether the node can take one more attempt; if not, the queue is pumped when it can."""
+        if self._recorder.is_full:
+            self._choked = True
+            return False
+        if self._in_flight_count >= self._settings.max_in_flight:
+            self._starved[queue.key] = queue
+            return False
+        return True
+
+    def _set_timer(self, queue: DestinationQueue) -> None:
+        if queue.timer is not None:
+            queue.timer.cancel()
+            queue.timer = None
+        wake_us = queue.next_wake_us()
+        if wake_us is not None:
+            delay_s = max(0.0, (wake_us - self._store.clock.now_us()) / 1e6) + 0.001
+            queue.timer = asyncio.get_running_loop().call_later(delay_s, self._pump, queue)
+
+    def _begin(self, queue: DestinationQueue) -> None:
+        queue.in_flight_count += 1
+        self._in_flight_count += 1
+        self._idle.clear()
+
+    def _end(self, queue: DestinationQueue) -> None:
+        queue.in_flight_count -= 1
+        self._in_flight_count -= 1
+        if self._in_flight_count == 0:
+            self._idle.set()
+
+    async def _work(self, queue: DestinationQueue, delivery: Delivery) -> None:
+        """Attempt deliveries of one queue, one after another, as long as it has ready ones."""
+        while True:
+            try:
+                await self._attempt(queue, delivery)
+            finally:
+                self._end(queue)
+            if self._draining:
+                return
+            now_us = self._store.clock.now_us()
+            queue.lanes.advance(now_us)
+            if self._starved or not queue.may_begin(now_us, self._settings.slots_per_destination):
+                break
+            if not self._has_room(queue):
+                break
+            taken = queue.lanes.take()
+            assert taken is not None
+            delivery = taken
+            self._begin(queue)
+            self._backlog.look_after(queue, now_us)
+        self._pump_after(queue)
+
+    def _pump_after(self, queue: DestinationQueue) -> None:
+        """A slot is free: whoever has waited longest for one comes first."""
+        if self._starved:
+            key = next(iter(self._starved))
+            self._pump(self._starved.pop(key))
+        self._pump(queue)
+
+    async def _attempt(self, queue: DestinationQueue, delivery: Delivery) -> None:
+        """One attempt. What goes wrong on our side leaves the delivery pending; it is read again in a moment."""
+        try:
+            await self._send(queue, delivery)
+        except asyncio.CancelledError:
+            queue.lanes.give_back(delivery)
+            raise
+        except Exception:
+            log.exception("delivery.attempt_failed", delivery=delivery.key)
+            await asyncio.sleep(_PAUSE_S)
+            queue.lanes.give_back(delivery)
+            queue.miss((delivery.due_us, delivery.key))
+
+    async def _send(self, queue: DestinationQueue, delivery: Delivery) -> None:
+        destination, writer = queue.destination, queue.writer
+        assert destination is not None
+        assert writer is not None
+        payload = delivery.payload
+        if not payload:
+            # It waited for its retry without a payload. None: it was cancelled meanwhile.
+            again = await self._store.read(lambda connection: load_delivery(connection, delivery.key))
+            payload = b"" if again is None else again.payload
+        if not payload:
+            queue.lanes.give_back(delivery)
+            return
+        started_us = time.time_ns() // 1000
+        result = await self._sender.send(writer.write(delivery, payload, started_us))
+        self._conclude(queue, delivery, result, started_us, destination.uri_key)
+
+    def _conclude(
+        self, queue: DestinationQueue, delivery: Delivery, result: AttemptResult, started_us: int, uri_key: int | None
+    ) -> None:
+        """Decide what an attempt means for its delivery and its destination, and have it written down."""
+        now_us = self._store.clock.now_us()
+        destination = queue.destination
+        is_present = destination is not None and destination.uri_key == uri_key
+        delivery.attempt_count += 1
+        self._metrics.attempted(result.outcome, result.latency_ms)
+        status = "succeeded"
+        if result.outcome is not Outcome.SUCCEEDED:
+            if delivery.first_failed_us is None:
+                delivery.first_failed_us = now_us
+            status = self._decide_retry(delivery, result, now_us, is_present=is_present)
+        self._recorder.add(_record(delivery, result, started_us, now_us, uri_key, status))
+        if status == "pending":
+            queue.lanes.park(delivery, now_us)
+        else:
+            queue.lanes.settle(delivery)
+        if is_present:
+            self._judge(queue, result.outcome, now_us)
+
+    def _decide_retry(self, delivery: Delivery, result: AttemptResult, now_us: int, *, is_present: bool) -> str:
+        if result.outcome is Outcome.GONE or not is_present:
+            # Held, or on to the new uri: either way it has to wait for nothing but its destination.
+            delivery.due_us = now_us
+            return "pending"
+        delay = self._settings.retry.delay(
+            delivery.family,
+            delivery.attempt_count,
+            retry_after=result.retry_after,
+            luck=random.random(),  # noqa: S311 - spreads load, hides nothing
+        )
+        if delay is None:
+            return "exhausted"
+        delivery.due_us = now_us + delay // timedelta(microseconds=1)
+        return "pending"
+
+    def _judge(self, queue: DestinationQueue, outcome: Outcome, now_us: int) -> None:
+        """What the attempt says about its destination."""
+        if outcome is Outcome.SUCCEEDED:
+            if queue.health.failure_count:
+                queue.health = type(queue.health)()
+        else:
+            queue.health = queue.health.failed(now_us)
+            limit_us = self._settings.disable_after // timedelta(microseconds=1)
+            if outcome is Outcome.GONE:
+                self._disable(queue, destinations.GONE)
+            elif queue.health.has_failed_for(now_us, limit_us):
+                self._disable(queue, destinations.FAILING)
+        since_us = queue.health.failing_since_us
+        if since_us != queue.written_failing_since_us and queue.destination is not None:
+            queue.written_failing_since_us = since_us
+            key, uri_key = queue.key, queue.destination.uri_key
+            self._recorder.add_change(lambda tx: destinations.set_failing_since(tx, key, since_us, uri_key=uri_key))
+
+    def _disable(self, queue: DestinationQueue, reason: str) -> None:
+        if not queue.is_sending or queue.destination is None:
+            return
+        log.warning("delivery.destination_disabled", destination=queue.key, reason=reason)
+        key, uri_key = queue.key, queue.destination.uri_key
+        queue.hold(reason)
+        self._recorder.add_change(lambda tx: destinations.disable(tx, key, reason, uri_key=uri_key))
+
+    def _on_written(self, records: Sequence[AttemptRecord]) -> None:
+        now_us = self._store.clock.now_us()
+        for record in records:
+            queue = self._queues[record.destination_key]
+            in_memory = queue.lanes.written(record.delivery_key, record.number)
+            if record.status == "pending" and not in_memory:
+                queue.expect((record.due_us, record.delivery_key), now_us)
+                self._pump(queue)
+            if queue.is_loading:
+                # What is being read right now may show it as it was before.
+                queue.ended_while_loading.add(record.delivery_key)
+        if self._choked:
+            self._choked = False
+            for queue in self._queues.values():
+                self._pump(queue)
+
+
+class _StopError(Exception):
+    """Ends the engine's task group: whatever is still under way is interrupted."""
+
+
+def _record(
+    delivery: Delivery, result: AttemptResult, started_us: int, ended_us: int, uri_key: int | None, status: str
+) -> AttemptRecord:
+    return AttemptRecord(
+        delivery_key=delivery.key,
+        destination_key=delivery.destination_key,
+        number=delivery.attempt_count,
+        uri_key=uri_key,
+        outcome=result.outcome,
+        status_code=result.status_code,
+        started_us=started_us,
+        latency_ms=result.latency_ms,
+        response=result.response,
+        status=status,
+        due_us=delivery.due_us,
+        first_failed_us=delivery.first_failed_us,
+        ended_us=ended_us,
+    )
