@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -262,6 +263,13 @@ def test_every_failure_is_in_one_tree_with_a_reason_of_its_own() -> None:
     assert len(classes) == 8
     assert len({each.default_reason for each in classes}) == len(classes)
     assert issubclass(VerificationError, OffhookError)
+
+
+def test_the_how_to_names_every_failure() -> None:
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "verify-a-webhook.md"
+    text = page.read_text(encoding="utf-8")
+    for each in VerificationError.__subclasses__():
+        assert f"| `{each.__name__}` |" in text
 
 
 def test_importing_the_receiver_pulls_in_no_server_and_no_flask() -> None:

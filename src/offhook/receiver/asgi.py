@@ -1,4 +1,4 @@
-"""Verified webhooks for ASGI: one function for an application of your own, one endpoint to mount in a framework."""
+"""Verified webhooks for ASGI: one function for an application of your own, one endpoint to route to."""
 
 from __future__ import annotations
 
@@ -52,9 +52,12 @@ async def _whole_body(receive: Receive, max_body_bytes: int) -> bytes:
 class WebhookEndpoint:
     """An ASGI application that awaits `on_event` for every verified event and then answers 200.
 
-    Mount it in a framework (`Mount("/voipbin/webhook", WebhookEndpoint(...))` in Starlette, `app.mount` in FastAPI) or
-    serve it alone. A request that fails verification is answered 400 (413 when too long), with the
-    reason. What `on_event` raises reaches the server, which answers 500, and Offhook sends the event again.
+    Serve it alone or as a route of a framework: `Route("/voipbin/webhook", WebhookEndpoint(...))` in Starlette,
+    `app.add_route("/voipbin/webhook", WebhookEndpoint(...))` in FastAPI. Do not mount it there: a mount
+    redirects to the path with a slash at its end, and Offhook follows no redirect.
+
+    A request that fails verification is answered 400 (413 when too long), with the reason. What `on_event`
+    raises reaches the server, which answers 500, and Offhook sends the event again.
     """
 
     def __init__(
