@@ -147,10 +147,8 @@ class BoundedConnection(ResponseHandler):
     nobody asked for, to be taken for the answer of the next request.
     """
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, open_connections: set[BoundedConnection], max_idle: int
-    ) -> None:
-        super().__init__(loop=loop)
+    def __init__(self, open_connections: set[BoundedConnection], max_idle: int) -> None:
+        super().__init__(loop=asyncio.get_running_loop())
         self.use_count = 0
         self.head_bytes = 0
         self._head_pending = False
@@ -184,8 +182,11 @@ class BoundedConnection(ResponseHandler):
             super().data_received(data)
             return
         while self._head_pending and data:
-            # In slices, because the parser makes an object of each interim answer before it can be stopped.
-            piece, data = data[:READ_SLICE_BYTES], data[READ_SLICE_BYTES:]
+            # One head at a time: the parser forgets a complete head when what follows in the same read is broken, and
+            # makes an object of each of a thousand interim answers before it can be stopped.
+            blank = data.find(b"\r\n\r\n", 0, READ_SLICE_BYTES)
+            cut = READ_SLICE_BYTES if blank < 0 else blank + 4
+            piece, data = data[:cut], data[cut:]
             self.head_bytes += len(piece)
             super().data_received(piece)
             if self.transport is None or self.transport.is_closing():
@@ -232,5 +233,6 @@ def open_connector(
         socket_factory=gate.open_socket,
     )
     # aiohttp offers no public way to bring one's own connection class; a test holds this to work.
-    connector._factory = functools.partial(BoundedConnection, set(), max_idle)  # type: ignore[assignment]
+    connection_class: Any = functools.partial(BoundedConnection, set(), max_idle)
+    connector._factory = connection_class
     return connector

@@ -15,6 +15,7 @@ from aiohttp import (
     ClientOSError,
     ClientResponseError,
     InvalidURL,
+    NonHttpUrlClientError,
     ServerDisconnectedError,
 )
 
@@ -48,10 +49,11 @@ def name_failure(error: Exception, trace: AttemptTrace) -> tuple[Outcome, str]:
             return _timed_out(trace)
         case ClientConnectionError() | ConnectionError():
             return Outcome.RESET, "the connection was reset before the response head"
-        case InvalidURL() | ValueError():
+        case InvalidURL() | NonHttpUrlClientError() | ValueError():
             return Outcome.BLOCKED, "not a URL that can be called"
         case _:
-            _log.error("attempt failed unexpectedly", error=type(error).__name__, exc_info=error)
+            # Without the traceback: its frames hold the uri's query and the signatures.
+            _log.error("attempt failed unexpectedly", error=type(error).__name__)
             return Outcome.MALFORMED, f"unexpected {type(error).__name__}"
 
 
