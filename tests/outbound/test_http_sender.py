@@ -11,7 +11,7 @@ import pytest
 
 from offhook.domain.networks import NetworkPolicy
 from offhook.domain.outcome import Outcome
-from offhook.outbound.http import parse_uri
+from offhook.outbound.target import parse_uri
 
 from .conftest import LOOPBACK, Peer, naming, open_sender, post, receiving
 

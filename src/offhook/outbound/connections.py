@@ -17,10 +17,11 @@ from collections.abc import Sequence
 from contextvars import ContextVar
 from typing import Any
 
-from aiohttp import TCPConnector
+from aiohttp import ServerDisconnectedError, StreamReader, TCPConnector
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.http_parser import RawResponseMessage
 from aiohttp.resolver import AsyncResolver
 
 from offhook.domain.networks import NetworkPolicy
@@ -32,6 +33,7 @@ MAX_INTERIM_COUNT = 32
 MAX_ADDRESSES = 8
 """A name may list hundreds of addresses; an attempt tries no more than these."""
 READ_SLICE_BYTES = 8_192
+READ_BUFFER_BYTES = 16_384
 
 
 class BlockedError(Exception):
@@ -164,17 +166,47 @@ class BoundedConnection(ResponseHandler):
         self._open_connections.discard(self)
         super().connection_lost(exc)
 
-    def set_response_params(self, **params: Any) -> None:
-        """Begin to wait for an answer (aiohttp calls this in the attempt's own task, before each request)."""
-        current_trace.get().connection = self
+    async def exchange(self, wire: bytes) -> tuple[RawResponseMessage, StreamReader]:
+        """Send a request, wait for the final response head; the body follows in the stream.
+
+        Raises aiohttp's ClientConnectionError where the connection ends before, HttpProcessingError where what comes
+        is no HTTP. Whatever is raised, the connection is then good for nothing but to be closed.
+        """
+        self._begin()
+        transport = self.transport
+        if transport is None:
+            raise ServerDisconnectedError
+        transport.write(wire)
+        while True:
+            message, body = await self.read()
+            if not self._is_interim(message.code):
+                return message, body
+
+    def has_sent_all(self) -> bool:
+        """Whether the whole request has left: an answer may come before its request was read."""
+        transport = self.transport
+        return transport is not None and transport.get_write_buffer_size() == 0
+
+    def _begin(self) -> None:
         self.use_count += 1
         self.head_bytes = 0
         self._interim_count = 0
         self._head_pending = True
-        super().set_response_params(**params)
+        self.set_response_params(
+            read_until_eof=True,
+            auto_decompress=False,
+            read_bufsize=READ_BUFFER_BYTES,
+            max_line_size=MAX_FIELD_BYTES,
+            max_field_size=MAX_FIELD_BYTES,
+        )
         # aiohttp's pool has no limit for idle connections: with many open, none is kept after its answer.
         if len(self._open_connections) > self._max_idle:
             self.force_close()
+
+    @staticmethod
+    def _is_interim(status: int) -> bool:
+        # 101 is a final answer (RFC 9110, section 15.2.2), and one that nobody asked for.
+        return 100 <= status < 200 and status != 101
 
     def data_received(self, data: bytes) -> None:
         if not self._head_pending:
@@ -207,8 +239,7 @@ class BoundedConnection(ResponseHandler):
             if self.transport is not None:
                 self.transport.close()
             return
-        status = data[0].code
-        if 100 <= status < 200 and status != 101:
+        if self._is_interim(data[0].code):
             self._interim_count += 1
         else:
             self._head_pending = False
@@ -220,16 +251,13 @@ class BoundedConnection(ResponseHandler):
             self.transport.abort()
 
 
-def open_connector(
-    gate: Gate, resolver: AbstractResolver, *, tls: ssl.SSLContext, max_idle: int, keep_alive: bool
-) -> TCPConnector:
+def open_connector(gate: Gate, resolver: AbstractResolver, *, tls: ssl.SSLContext, max_idle: int) -> TCPConnector:
     """A connector that asks the gate at every connect. The caller bounds how many requests run at once."""
     connector = TCPConnector(
         resolver=resolver,
         use_dns_cache=False,
         ssl=tls,
         limit=0,
-        force_close=not keep_alive,
         socket_factory=gate.open_socket,
     )
     # aiohttp offers no public way to bring one's own connection class; a test holds this to work.

@@ -13,11 +13,10 @@ from aiohttp import (
     ClientConnectorError,
     ClientConnectorSSLError,
     ClientOSError,
-    ClientResponseError,
     InvalidURL,
-    NonHttpUrlClientError,
     ServerDisconnectedError,
 )
+from aiohttp.http_exceptions import HttpProcessingError
 
 from offhook.domain.outcome import Outcome
 from offhook.outbound.connections import AttemptTrace, BlockedError
@@ -38,7 +37,7 @@ def name_failure(error: Exception, trace: AttemptTrace) -> tuple[Outcome, str]:
             return Outcome.TLS, _tls_reason(error.os_error)
         case ClientConnectorError():
             return _not_connected(error.os_error)
-        case ClientResponseError():
+        case HttpProcessingError():
             return Outcome.MALFORMED, _first_line(error.message) or "not an HTTP response"
         case ClientOSError() if isinstance(error.__cause__, ssl.SSLError):
             # A TLS 1.3 server refuses a client only after the handshake (RFC 8446, section 4.4.2.4).
@@ -49,7 +48,7 @@ def name_failure(error: Exception, trace: AttemptTrace) -> tuple[Outcome, str]:
             return _timed_out(trace)
         case ClientConnectionError() | ConnectionError():
             return Outcome.RESET, "the connection was reset before the response head"
-        case InvalidURL() | NonHttpUrlClientError() | ValueError():
+        case InvalidURL() | ValueError():
             return Outcome.BLOCKED, "not a URL that can be called"
         case _:
             # Without the traceback: its frames hold the uri's query and the signatures.
