@@ -1,0 +1,141 @@
+"""The installed command, run as a person would: `offhook init`, `offhook serve`, and questions over HTTP."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+OFFHOOK = Path(sys.executable).parent / "offhook"
+PATIENCE_S = 30.0
+
+
+def free_port(kind: int = socket.SOCK_STREAM) -> int:
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_until(condition: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) -> Any:
+    """What `condition` answers once that is true of something; fails with `what` when it never is."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        answer = condition()
+        if answer:
+            return answer
+        assert time.monotonic() < deadline, f"waited {patience_s:.0f} s in vain: {what}"
+        time.sleep(0.02)
+
+
+def clean_environment(**more: str) -> dict[str, str]:
+    """The environment without anything of ours in it."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("OFFHOOK_")} | more
+
+
+def offhook(*arguments: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run one command to its end."""
+    return subprocess.run(
+        [str(OFFHOOK), *arguments],
+        check=check,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        stdin=subprocess.DEVNULL,
+        env=clean_environment(**environment),
+    )
+
+
+class OffhookServer:
+    """`offhook serve` on a data folder. It may be killed and started again as often as a test likes."""
+
+    def __init__(self, data: Path, *options: str, **environment: str) -> None:
+        self.data = data
+        self.options = options
+        self.environment = environment
+        self.port = free_port()
+        self.log = data.parent / f"{data.name}.log"
+        self.credentials: dict[str, str] = json.loads(offhook("init", "--data", str(data), "--json").stdout)
+        self.token = self.credentials["access_key"]
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self, *, ready: bool = True) -> None:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [str(OFFHOOK), "serve", "--data", str(self.data), "--port", str(self.port), *self.options],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=clean_environment(**self.environment),
+            )
+        if ready:
+            self.wait_until_ready()
+
+    def wait_until_ready(self) -> None:
+        def answers() -> bool:
+            assert self.process is not None
+            assert self.process.poll() is None, f"the server ended:\n{self.log.read_text()[-3000:]}"
+            return self.request("GET", "/readyz")[0] == 200
+
+        wait_until(answers, "the server is ready")
+
+    def kill(self) -> None:
+        """kill -9."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(10)
+
+    def stop(self) -> int:
+        """Ask it to stop, as a service manager does; its exit code."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
+
+    def request(
+        self, method: str, path: str, body: object = None, token: str | None = None, **headers: str
+    ) -> tuple[int, Any]:
+        """Status and JSON of one answer; status 0 if there was none."""
+        request = urllib.request.Request(
+            self.url + path,
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {token or self.token}", "Content-Type": "application/json", **headers},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                return answer.status, _json(answer.read())
+        except urllib.error.HTTPError as error:
+            return error.code, _json(error.read())
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            return 0, None
+
+    def ask(self, method: str, path: str, body: object = None) -> Any:
+        """The JSON of a good answer; anything else fails."""
+        status, answer = self.request(method, path, body)
+        assert 200 <= status < 300, (method, path, status, answer)
+        return answer
+
+    def command(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a command that talks to this server, told where it is as a person would tell it."""
+        return offhook(*arguments, check=check, OFFHOOK_URL=self.url, OFFHOOK_TOKEN=self.token)
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError:
+        return body.decode("utf-8", "replace")
