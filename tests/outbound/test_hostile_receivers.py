@@ -32,7 +32,8 @@ async def attempt(sender: HttpSender, request: OutgoingRequest) -> AttemptResult
         taken_s, (_, peak_bytes) = time.monotonic() - started, tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert taken_s < TIMEOUT_S + 0.3
+    # Tracing every allocation slows a flood of tiny chunks several times over; a hang would take for ever.
+    assert taken_s < TIMEOUT_S + 1.0
     assert peak_bytes < 8 * 2**20
     return result
 
