@@ -1,0 +1,1 @@
+"""Who may do what: logging in, access keys, customers and their agents."""

@@ -1,0 +1,193 @@
+"""Customers, their agents and access keys: public shapes, roles, and the rules of a webhook's address."""
+
+from __future__ import annotations
+
+from enum import IntFlag
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from offhook.domain.errors import InvalidError
+from offhook.domain.ids import NIL_UUID
+from offhook.domain.networks import NetworkPolicy, literal_address
+
+METHODS = ("POST", "PUT", "GET", "DELETE")
+_MAX_URI = 2_048
+_MAX_TEXT = 1_024
+
+
+class Permission(IntFlag):
+    """Roles as bits (facts, section 1.6)."""
+
+    NONE = 0
+    PROJECT_SUPER_ADMIN = 1
+    CUSTOMER_AGENT = 16
+    CUSTOMER_ADMIN = 32
+    CUSTOMER_MANAGER = 64
+    EVERYTHING = 65535
+
+
+MANAGERS = Permission.CUSTOMER_ADMIN | Permission.CUSTOMER_MANAGER
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """Who makes a request. `agent_id` is the nil UUID for an access key, which acts as CustomerAdmin."""
+
+    customer_id: str
+    agent_id: str
+    permission: int
+    is_frozen: bool = False
+
+    @property
+    def is_operator(self) -> bool:
+        """Whether this is a ProjectSuperAdmin, who may act on any customer's behalf."""
+        return bool(self.permission & Permission.PROJECT_SUPER_ADMIN)
+
+    def may(self, needed: Permission) -> bool:
+        """Whether the caller has one of the needed roles."""
+        return self.is_operator or bool(self.permission & needed)
+
+
+def access_key_caller(customer_id: str, *, is_frozen: bool) -> Caller:
+    """What an access key may do, always (facts, section 1.4)."""
+    return Caller(customer_id, NIL_UUID, int(Permission.CUSTOMER_ADMIN), is_frozen)
+
+
+class Customer(msgspec.Struct, frozen=True):
+    """The public shape (facts, section 3.1). `webhook_secret` is filled only for the customer itself."""
+
+    id: str
+    name: str
+    detail: str
+    email: str
+    phone_number: str
+    address: str
+    webhook_method: str
+    webhook_uri: str
+    billing_account_id: str
+    metadata: dict[str, Any]
+    email_verified: bool
+    status: str
+    identity_verification_status: str
+    tm_deletion_scheduled: str | None
+    tm_create: str | None
+    tm_update: str | None
+    tm_delete: str | None
+    webhook_disabled_reason: str
+    webhook_secret: str | msgspec.UnsetType = msgspec.UNSET
+    warnings: list[str] | msgspec.UnsetType = msgspec.UNSET
+
+
+class Agent(msgspec.Struct, frozen=True):
+    """The public shape of a user; the password never leaves."""
+
+    id: str
+    customer_id: str
+    username: str
+    name: str
+    detail: str
+    ring_method: str
+    status: str
+    permission: int
+    tag_ids: list[str]
+    addresses: list[dict[str, Any]]
+    tm_create: str | None
+    tm_update: str | None
+    tm_delete: str | None
+
+
+class AccessKey(msgspec.Struct, frozen=True):
+    """The public shape; `token` is there only in the answer to its creation."""
+
+    id: str
+    customer_id: str
+    name: str
+    detail: str
+    token_prefix: str
+    tm_expire: str | None
+    tm_create: str | None
+    tm_update: str | None
+    tm_delete: str | None
+    token: str | msgspec.UnsetType = msgspec.UNSET
+
+
+def checked_method(method: str, uri: str) -> str:
+    """The method to use with `uri`; absent means POST. Raises InvalidError (webhook_method)."""
+    if method and method not in METHODS:
+        raise InvalidError(
+            f"webhook_method is one of {', '.join(METHODS)}.", reason="INVALID_WEBHOOK_METHOD", field="webhook_method"
+        )
+    return (method or "POST") if uri else ""
+
+
+def checked_uri(uri: str, policy: NetworkPolicy) -> str:
+    """`uri` if a webhook may be sent to it, as far as can be told before connecting. "" switches webhooks off.
+
+    Raises InvalidError (webhook_uri) with the reason. A name is looked up, and checked, at every connect.
+    """
+    if not uri:
+        return ""
+    fault = _fault_of(uri) or _forbidden(uri, policy)
+    if fault:
+        raise InvalidError(f"webhook_uri {fault}.", reason="INVALID_WEBHOOK_URI", field="webhook_uri")
+    return uri
+
+
+def uri_warnings(uri: str) -> list[str]:
+    """What is allowed and still deserves a second look."""
+    if uri.startswith("http://"):
+        return ["webhook_uri is plain http: anyone on the way can read the events. Use https in production."]
+    return []
+
+
+def checked_text(name: str, value: str) -> str:
+    """A profile field. Raises InvalidError naming it."""
+    if len(value) > _MAX_TEXT:
+        raise InvalidError(f"{name} is longer than {_MAX_TEXT} characters.", field=name)
+    if any(not character.isprintable() for character in value):
+        raise InvalidError(f"{name} contains a control character.", field=name)
+    return value
+
+
+def _fault_of(uri: str) -> str:
+    if len(uri) > _MAX_URI:
+        return f"is longer than {_MAX_URI} characters"
+    if any(character.isspace() or not character.isprintable() for character in uri) or "\\" in uri:
+        return "contains a space, a control character or a backslash"
+    try:
+        parts = urlsplit(uri)
+        port = parts.port
+    except ValueError:
+        return "is not a URL"
+    if parts.scheme not in ("http", "https"):
+        return "must be an absolute http or https URL"
+    if not parts.hostname or port == 0:
+        return "has no host or an impossible port"
+    if parts.username is not None or parts.password is not None:
+        return "must not contain user or password"
+    if "#" in uri:
+        return "must not contain a fragment"
+    return "" if _is_host(parts.hostname) else "has a host that cannot be a name or an address"
+
+
+def _is_host(host: str) -> bool:
+    if ":" in host:
+        return literal_address(host) is not None or literal_address(f"[{host}]") is not None
+    try:
+        name = host.rstrip(".").encode("idna").decode("ascii")
+    except UnicodeError:
+        return False
+    labels = name.split(".")
+    return len(name) <= 253 and all(label and all(c.isalnum() or c in "-_" for c in label) for label in labels)
+
+
+def _forbidden(uri: str, policy: NetworkPolicy) -> str:
+    parts = urlsplit(uri)
+    host = parts.hostname or ""
+    address = literal_address(host) or (literal_address(f"[{host}]") if ":" in host else None)
+    if address is None:
+        return ""
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    refusal = policy.refusal(address, port)
+    return f"points to an address that is not allowed: {refusal}" if refusal else ""

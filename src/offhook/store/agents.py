@@ -1,0 +1,113 @@
+"""Agents: the users of a customer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from offhook.domain.customer import Agent
+from offhook.domain.errors import ConflictError, NotFoundError
+from offhook.domain.times import rfc3339_or_none
+from offhook.store.paging import Page, page_of
+from offhook.store.schema import agents, customers
+from offhook.store.transaction import Transaction
+
+
+class Login(msgspec.Struct, frozen=True):
+    """What a log in, or a token, is checked against."""
+
+    agent_id: str
+    customer_id: str
+    permission: int
+    password_hash: str
+    token_version: int
+    customer_status: str
+
+
+def add_agent(tx: Transaction, agent_id: str, customer_id: str, values: dict[str, Any]) -> None:
+    """Make an agent. Raises ConflictError if the username is taken, by whomever."""
+    taken = tx.reader.execute(
+        sa.select(agents.c.key).where(agents.c.username == values["username"], agents.c.tm_delete.is_(None))
+    ).first()
+    if taken:
+        raise ConflictError("This username is taken. Choose another one.", reason="ALREADY_EXISTS", field="username")
+    tx.connection.execute(
+        sa.insert(agents).values(
+            key=tx.next_key("agents"),
+            id=agent_id,
+            customer_key=tx.customer_key(customer_id),
+            tm_create=tx.now_us,
+            **values,
+        )
+    )
+
+
+def change_agent(tx: Transaction, customer_id: str, agent_id: str, **values: Any) -> None:
+    """Change columns of an agent that is there. Raises NotFoundError."""
+    changed = tx.connection.execute(
+        sa.update(agents)
+        .where(
+            agents.c.id == agent_id, agents.c.customer_key == tx.customer_key(customer_id), agents.c.tm_delete.is_(None)
+        )
+        .values(tm_update=tx.now_us, **values)
+    )
+    if not changed.rowcount:
+        raise _not_found(agent_id)
+
+
+def set_password(tx: Transaction, customer_id: str, agent_id: str, password_hash: str) -> None:
+    """Change a password; tokens given out before are refused from now on. Raises NotFoundError."""
+    change_agent(tx, customer_id, agent_id, password_hash=password_hash, token_version=agents.c.token_version + 1)
+
+
+def get_agent(connection: sa.Connection, customer_id: str, agent_id: str, *, deleted: bool = False) -> Agent:
+    """One agent. Raises NotFoundError."""
+    statement = _select.where(agents.c.id == agent_id, customers.c.id == customer_id)
+    row = connection.execute(statement if deleted else statement.where(agents.c.tm_delete.is_(None))).one_or_none()
+    if row is None:
+        raise _not_found(agent_id)
+    return _agent(row)
+
+
+def list_agents(connection: sa.Connection, customer_id: str, *, page_token: str, page_size: int) -> Page[Agent]:
+    """A customer's agents, newest first. Raises InvalidError (page_token)."""
+    statement = _select.where(customers.c.id == customer_id, agents.c.tm_delete.is_(None))
+    return page_of(connection, statement, agents, page_token, page_size, _agent)
+
+
+def find_login(connection: sa.Connection, *, username: str = "", agent_id: str = "") -> Login | None:
+    """An agent by name or id, with what it is checked against."""
+    by = agents.c.username == username if username else agents.c.id == agent_id
+    row = connection.execute(_select.where(by, agents.c.tm_delete.is_(None), customers.c.tm_delete.is_(None))).first()
+    if row is None:
+        return None
+    return Login(row.id, row.customer_id, row.permission, row.password_hash, row.token_version, row.customer_status)
+
+
+_select: sa.Select[Any] = sa.select(
+    agents, customers.c.id.label("customer_id"), customers.c.status.label("customer_status")
+).select_from(agents.join(customers, customers.c.key == agents.c.customer_key))
+
+
+def _not_found(agent_id: str) -> NotFoundError:
+    return NotFoundError(f"There is no agent {agent_id}.", reason="AGENT_NOT_FOUND", field="id")
+
+
+def _agent(row: sa.Row[Any]) -> Agent:
+    return Agent(
+        id=row.id,
+        customer_id=row.customer_id,
+        username=row.username,
+        name=row.name,
+        detail=row.detail,
+        ring_method=row.ring_method,
+        status=row.status,
+        permission=row.permission,
+        tag_ids=row.tag_ids,
+        addresses=row.addresses,
+        tm_create=rfc3339_or_none(row.tm_create),
+        tm_update=rfc3339_or_none(row.tm_update),
+        tm_delete=rfc3339_or_none(row.tm_delete),
+    )

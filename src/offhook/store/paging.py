@@ -1,0 +1,65 @@
+"""Lists that are read newest first, page by page (facts, section 2.3).
+
+A page token is the `tm_create` of the last row, in its fixed form with six fraction digits; rows made in the same
+microsecond are told apart by a number behind it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Generic, TypeVar
+
+import msgspec
+import sqlalchemy as sa
+
+from offhook.domain.errors import InvalidError
+from offhook.domain.times import from_us, to_us
+
+T = TypeVar("T")
+_TOKEN = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6})Z(?:\.(\d{1,18}))?")
+
+
+class Page(msgspec.Struct, Generic[T], frozen=True):
+    """One page, and the token of the next; the token is empty only for an empty page."""
+
+    result: list[T]
+    next_page_token: str
+
+
+def page_of(
+    connection: sa.Connection,
+    statement: sa.Select[Any],
+    table: sa.Table,
+    page_token: str,
+    page_size: int,
+    read: Callable[[sa.Row[Any]], T],
+) -> Page[T]:
+    """A page of `statement`'s rows, which have the columns `tm_create` and `key`. Raises InvalidError (page_token)."""
+    if page_token:
+        created, key = _parse(page_token)
+        statement = statement.where(
+            sa.or_(
+                table.c.tm_create < created,
+                sa.and_(table.c.tm_create == created, table.c.key < key),
+            )
+        )
+    rows = connection.execute(statement.order_by(table.c.tm_create.desc(), table.c.key.desc()).limit(page_size)).all()
+    token = _token(rows[-1].tm_create, rows[-1].key) if rows else ""
+    return Page([read(row) for row in rows], token)
+
+
+def _token(created_us: int, key: int) -> str:
+    return f"{from_us(created_us):%Y-%m-%dT%H:%M:%S.%f}Z.{key}"
+
+
+def _parse(token: str) -> tuple[int, int]:
+    found = _TOKEN.fullmatch(token)
+    if found:
+        try:
+            created = datetime.strptime(found[1], "%Y-%m-%dT%H:%M:%S.%f").replace(tzinfo=UTC)
+            return to_us(created), int(found[2] or 0)
+        except ValueError:
+            pass
+    raise InvalidError("page_token is not one that this list gave out.", field="page_token")
