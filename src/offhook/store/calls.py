@@ -1,0 +1,92 @@
+"""Calls: their present state, one row each; the open ones are what a start has to take up."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from offhook.domain.call import Call, is_open
+from offhook.domain.errors import NotFoundError
+from offhook.domain.times import to_us
+from offhook.store.paging import Page, page_of
+from offhook.store.schema import calls
+from offhook.store.transaction import Transaction
+
+_encoder = msgspec.json.Encoder()
+_RECENT = 10_000
+_decoder = msgspec.json.Decoder(Call)
+
+
+class StoredCall(msgspec.Struct, frozen=True):
+    """A call and the switch's channel that it is."""
+
+    call: Call
+    channel_id: str
+
+
+def add_call(tx: Transaction, call: Call, channel_id: str) -> None:
+    """Keep a new call."""
+    tx.connection.execute(
+        sa.insert(calls).values(
+            key=tx.next_key("calls"),
+            id=call.id,
+            customer_id=call.customer_id,
+            is_open=is_open(call),
+            channel_id=channel_id,
+            document=_encoder.encode(call),
+            tm_create=to_us(call.tm_create),
+            tm_update=tx.now_us,
+        )
+    )
+
+
+def save_call(tx: Transaction, call: Call) -> None:
+    """Keep what a call is now."""
+    tx.connection.execute(
+        sa.update(calls)
+        .where(calls.c.id == call.id)
+        .values(is_open=is_open(call), document=_encoder.encode(call), tm_update=tx.now_us)
+    )
+
+
+def open_calls(connection: sa.Connection) -> list[StoredCall]:
+    """Every call that is not over, oldest first."""
+    rows = connection.execute(
+        sa.select(calls.c.document, calls.c.channel_id).where(calls.c.is_open).order_by(calls.c.key)
+    )
+    return [StoredCall(_decoder.decode(row.document), row.channel_id) for row in rows]
+
+
+def recent_channels(connection: sa.Connection, channel_ids: Collection[str]) -> set[str]:
+    """Which of these channels had a call lately, open or over: those are not new ones.
+
+    Looks at the last calls only, which is enough for a channel that is still alive.
+    """
+    if not channel_ids:
+        return set()
+    recent = sa.select(calls.c.channel_id).order_by(calls.c.key.desc()).limit(_RECENT).subquery()
+    wanted = sa.select(recent.c.channel_id).where(recent.c.channel_id.in_(channel_ids))
+    return set(connection.execute(wanted).scalars())
+
+
+def get_call(connection: sa.Connection, customer_id: str, call_id: str) -> Call:
+    """One call. Raises NotFoundError."""
+    document = connection.execute(
+        sa.select(calls.c.document).where(calls.c.id == call_id, calls.c.customer_id == customer_id)
+    ).scalar()
+    if document is None:
+        raise NotFoundError(f"There is no call {call_id}.", reason="CALL_NOT_FOUND", field="id")
+    return _decoder.decode(document)
+
+
+def list_calls(connection: sa.Connection, customer_id: str, *, page_token: str, page_size: int) -> Page[Call]:
+    """A customer's calls, newest first. Raises InvalidError (page_token)."""
+    statement = sa.select(calls.c.document, calls.c.tm_create, calls.c.key).where(calls.c.customer_id == customer_id)
+    return page_of(connection, statement, calls, page_token, page_size, _read)
+
+
+def _read(row: sa.Row[Any]) -> Call:
+    return _decoder.decode(row.document)

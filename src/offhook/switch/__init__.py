@@ -1,0 +1,1 @@
+"""The port to a phone system, and its adapters."""

@@ -1,0 +1,1 @@
+"""What happens when the switch or the API says something: calls first."""
