@@ -140,8 +140,9 @@ def lost(call: Call, now: datetime) -> Step:
 
 def address_of(target: str, name: str = "") -> Address:
     """A calling address: `tel` if it looks like a number, otherwise `sip`."""
-    kind = "tel" if _NUMBER.fullmatch(target) else "sip"
-    return Address(type=kind, target=target, target_name=name, name="", detail="")
+    return Address(
+        type="tel" if _NUMBER.fullmatch(target) else "sip", target=target, target_name=name, name="", detail=""
+    )
 
 
 def _move(call: Call, status: str, event_type: str, now: datetime, **changes: object) -> Step:

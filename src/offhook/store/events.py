@@ -129,7 +129,7 @@ def _event(row: sa.Row[Any], customer_id: str) -> Event:
 
 
 def _customer_key(connection: sa.Connection, customer_id: str) -> int:
-    key = connection.execute(sa.select(customers.c.key).where(customers.c.id == customer_id)).scalar()
+    key: int | None = connection.execute(sa.select(customers.c.key).where(customers.c.id == customer_id)).scalar()
     if key is None:
         raise NotFoundError(f"There is no customer {customer_id}.", reason="CUSTOMER_NOT_FOUND")
     return key

@@ -1,0 +1,186 @@
+"""Strict reading of what a publisher sends: one event, or an array of up to a thousand (contract, sections 5 and 7).
+
+`data` travels as the publisher's own bytes, so it is checked here once and for all: valid UTF-8, valid JSON, numbers
+that a double can hold, bounded nesting. A lone surrogate escape (`"\\ud800"`) is refused: no UTF-8 text can say it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from offhook.domain.catalogue import EVENT_TYPES, subject_of
+from offhook.domain.errors import ConflictError, InvalidError, OffhookError, TooLargeError
+from offhook.domain.event import envelope
+
+_TYPE = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_SUBJECT = re.compile(r"[A-Za-z0-9_.:@+-]{1,64}/[A-Za-z0-9_.:@+-]{1,191}")
+_FIELDS = ("type", "data", "id", "subject")
+
+
+class PublishLimits(msgspec.Struct, frozen=True):
+    """The largest envelope in bytes, the longest batch, the deepest nesting."""
+
+    max_event_bytes: int = 256 * 1024
+    max_batch: int = 1_000
+    max_depth: int = 64
+
+
+class Publication(msgspec.Struct, frozen=True, gc=False):
+    """One event as it was published: `subject` and `id` are empty where none was given."""
+
+    type: str
+    subject: str
+    id: str
+    payload: bytes
+
+
+class _Sent(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    type: str
+    data: msgspec.Raw
+    id: str | None = None
+    subject: str | None = None
+
+
+_one = msgspec.json.Decoder(_Sent)
+_many = msgspec.json.Decoder(list[msgspec.Raw])
+_anything = msgspec.json.Decoder()
+
+
+def parse_publications(body: bytes, limits: PublishLimits) -> list[Publication]:
+    """The events in a request's body, in their order.
+
+    Raises InvalidError or TooLargeError naming the field at fault and, in a batch, the index; ConflictError if one id
+    stands for two different events.
+    """
+    _check_text(body)
+    start = body.lstrip(b" \t\r\n")[:1]
+    if start == b"{":
+        return [_parse(body, limits)]
+    if start != b"[":
+        raise _no_json("The body is a JSON object, or an array of 1 to 1,000 of them.")
+    return _parse_batch(body, limits)
+
+
+def _parse_batch(body: bytes, limits: PublishLimits) -> list[Publication]:
+    try:
+        items = _many.decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        raise _no_json("The body is not valid JSON, or nested too deeply.") from None
+    if not 1 <= len(items) <= limits.max_batch:
+        raise InvalidError(f"A batch has 1 to {limits.max_batch} events; this one has {len(items)}.", field="body")
+    found = []
+    for index, item in enumerate(items):
+        try:
+            found.append(_parse(bytes(item), limits))
+        except OffhookError as error:
+            error.index = index
+            error.message = f"Event {index}: {error.message}"
+            raise
+    _check_repeated_ids(found)
+    return found
+
+
+def _parse(item: bytes, limits: PublishLimits) -> Publication:
+    sent = _decode(item)
+    if not _TYPE.fullmatch(sent.type):
+        raise InvalidError("type must match [a-z][a-z0-9_]{0,63}.", field="type")
+    if sent.id is not None and not _ID.fullmatch(sent.id):
+        raise InvalidError("id must match [A-Za-z0-9_-]{1,64}.", field="id")
+    raw = bytes(sent.data).strip(b" \t\r\n")
+    data = _checked_data(raw, limits.max_depth)
+    payload = envelope(sent.type, raw)
+    if len(payload) > limits.max_event_bytes:
+        raise TooLargeError(f"The event is larger than {limits.max_event_bytes} bytes.", field="data")
+    return Publication(sent.type, _subject(sent, data), sent.id or "", payload)
+
+
+def _decode(item: bytes) -> _Sent:
+    try:
+        return _one.decode(item)
+    except msgspec.ValidationError as error:
+        raise InvalidError(f"{error}.", field=_field_of(str(error))) from None
+    except (msgspec.DecodeError, RecursionError):
+        raise _no_json("The body is not valid JSON, or nested too deeply.") from None
+
+
+def _field_of(message: str) -> str:
+    """The field that msgspec speaks of: "… - at `$.type`", or "… field `data`"."""
+    found = re.search(r"\$\.(\w+)", message) or re.search(r"field `(\w+)`", message)
+    return found[1] if found else "body"
+
+
+def _checked_data(raw: bytes, max_depth: int) -> dict[str, Any]:
+    if raw[:1] != b"{":
+        raise InvalidError("data must be an object.", field="data")
+    try:
+        data: dict[str, Any] = _anything.decode(raw)
+    except (msgspec.DecodeError, RecursionError, ValueError) as error:
+        raise InvalidError(f"data cannot be accepted: {error}.", field="data") from None
+    # Brackets inside of strings count too, so this only spares the walk, and never the check.
+    if raw.count(b"{") + raw.count(b"[") > max_depth and _depth(data) > max_depth:
+        raise InvalidError(f"data is nested deeper than {max_depth}.", field="data")
+    if b"\\u" in raw:
+        _check_surrogates(raw)
+    return data
+
+
+def _depth(data: dict[str, Any]) -> int:
+    """How deep the nesting is; without recursion, as it may be deep."""
+    depth = 0
+    level: list[Any] = [data]
+    while level:
+        depth += 1
+        inner: list[Any] = []
+        for value in level:
+            inner.extend(value.values() if isinstance(value, dict) else value)
+        level = [value for value in inner if isinstance(value, dict | list)]
+    return depth
+
+
+def _check_surrogates(raw: bytes) -> None:
+    try:
+        msgspec.json.encode(_anything.decode(raw))
+    except (UnicodeError, ValueError):
+        raise InvalidError("data contains a lone surrogate, which no text can hold.", field="data") from None
+
+
+def _subject(sent: _Sent, data: dict[str, Any]) -> str:
+    derived = subject_of(sent.type, data) if sent.type in EVENT_TYPES else None
+    if derived is None:
+        if sent.subject and not _SUBJECT.fullmatch(sent.subject):
+            raise InvalidError(
+                "subject is <resource>/<id> of letters, digits and _.:@+- (it travels in a header).", field="subject"
+            )
+        return sent.subject or ""
+    if sent.subject is not None and sent.subject != derived:
+        raise InvalidError(f"The subject of this event is {derived}; leave the field out.", field="subject")
+    return derived
+
+
+def _check_text(body: bytes) -> None:
+    if body.startswith(b"\xef\xbb\xbf"):
+        raise _no_json("The body starts with a byte order mark. Leave it out.")
+    try:
+        body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _no_json(f"The body is not UTF-8 at byte {error.start}.") from None
+
+
+def _check_repeated_ids(found: list[Publication]) -> None:
+    by_id: dict[str, Publication] = {}
+    for index, publication in enumerate(found):
+        if publication.id and by_id.setdefault(publication.id, publication) != publication:
+            raise ConflictError(
+                f"Event {index} has the id of another event in this batch.",
+                reason="EVENT_ID_REUSED",
+                field="id",
+                index=index,
+            )
+
+
+def _no_json(message: str) -> InvalidError:
+    return InvalidError(message, reason="INVALID_JSON_BODY", field="body")

@@ -1,0 +1,1 @@
+"""The REST API: thin routes, one module a noun; authentication, errors, limits, OpenAPI."""

@@ -1,0 +1,203 @@
+"""The ASGI application: a front for what is common to every request, Litestar behind it.
+
+The front gives a request its id, limits and logs it, answers CORS preflights, and hands the publish route to
+`web.publish`. Credentials never reach the log: it is given the path, never the query.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from litestar import Litestar, Request, Response
+from litestar.enums import ScopeType
+from litestar.exceptions import (
+    ClientException,
+    HTTPException,
+    MethodNotAllowedException,
+    NotFoundException,
+    ValidationException,
+)
+from litestar.openapi.config import OpenAPIConfig
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from offhook import __version__
+from offhook.domain.errors import InvalidError, NotFoundError, OffhookError, TooLargeError
+from offhook.web.errors import Refusal, refusal_of
+from offhook.web.exchange import Exchange
+from offhook.web.openapi import complete
+from offhook.web.publish import handle_publish
+from offhook.web.routes import access_keys, agents, calls, customer, customers, deliveries, events, login, system
+from offhook.web.services import Services
+
+log = structlog.get_logger()
+
+_PUBLISH = "/v1.0/events"
+_CORS = [(b"access-control-allow-origin", b"*")]
+_PREFLIGHT = [
+    *_CORS,
+    (b"access-control-allow-methods", b"GET, POST, PUT, DELETE"),
+    (b"access-control-allow-headers", b"Authorization, Content-Type, Idempotency-Key, X-Request-Id"),
+    (b"access-control-max-age", b"86400"),
+    (b"content-length", b"0"),
+]
+
+
+def create_app(services: Services) -> ASGIApp:
+    """The application on these services."""
+    routes = _routes()
+    litestar = Litestar(
+        route_handlers=routes,
+        exception_handlers={Exception: _on_exception, HTTPException: _on_exception},
+        openapi_config=OpenAPIConfig(title="Offhook", version=__version__, path="/openapi", enabled_endpoints=set()),
+        request_max_body_size=services.settings.max_request_bytes,
+        debug=False,
+        pdb_on_exception=False,
+        logging_config=None,
+    )
+    litestar.state.services = services
+    litestar.state.openapi = complete(litestar.openapi_schema.to_schema())
+    return Front(services, litestar)
+
+
+class Front:
+    """What every request passes."""
+
+    def __init__(self, services: Services, inner: ASGIApp) -> None:
+        self._services = services
+        self._inner = inner
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != ScopeType.HTTP:
+            await self._inner(scope, receive, send)
+            return
+        exchange = Exchange(scope)
+        scope.setdefault("state", {})["exchange"] = exchange
+        answer = _Answer(send, exchange.request_id)
+        started = time.perf_counter()
+        try:
+            await self._answer(scope, exchange, receive, answer)
+        except Exception as error:
+            if answer.status:
+                raise
+            await answer.refuse(refusal_of(error, exchange.request_id))
+        finally:
+            _log(scope, exchange, answer.status, started)
+
+    async def _answer(self, scope: Any, exchange: Exchange, receive: Receive, answer: _Answer) -> None:
+        if scope["method"] == "OPTIONS":
+            await answer.send_whole(204, b"", _PREFLIGHT[1:-1])
+            return
+        path = scope["path"]
+        is_publishing = path == _PUBLISH and scope["method"] == "POST"
+        if not is_publishing and path.startswith("/v1.0"):
+            self._services.address_buckets.take(exchange.address(self._services.settings.trusted_proxies))
+        if is_publishing:
+            body = await handle_publish(self._services, exchange, receive)
+            await answer.send_whole(202, body, [(b"content-type", b"application/json")])
+        else:
+            await self._inner(scope, receive, answer)
+
+
+class _Answer:
+    """ASGI's `send`, which adds the headers that every answer carries and notes the status."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self._send = send
+        self._headers = [(b"x-request-id", request_id.encode()), *_CORS]
+        self.status = 0
+
+    async def __call__(self, message: Any) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message = {**message, "headers": [*message.get("headers", []), *self._headers]}
+        await self._send(message)
+
+    async def send_whole(self, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+        length = [(b"content-length", str(len(body)).encode())]
+        await self({"type": "http.response.start", "status": status, "headers": [*headers, *length]})
+        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+
+    async def refuse(self, refusal: Refusal) -> None:
+        headers = [(b"content-type", b"application/json")]
+        headers += [(name.lower().encode(), value.encode()) for name, value in refusal.headers.items()]
+        await self.send_whole(refusal.status_code, refusal.body, headers)
+
+
+def _log(scope: Any, exchange: Exchange, status: int, started: float) -> None:
+    path = scope["path"]
+    if status < 400 and path in (_PUBLISH, "/healthz", "/readyz", "/metrics"):
+        return
+    log.info(
+        "web.request",
+        method=scope["method"],
+        path=path[:200],
+        status=status,
+        duration_ms=round((time.perf_counter() - started) * 1000, 1),
+        request_id=exchange.request_id,
+        customer_id=scope["state"].get("customer_id", ""),
+    )
+
+
+def _on_exception(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    exchange: Exchange = request.scope["state"]["exchange"]
+    refusal = refusal_of(_as_ours(error, request), exchange.request_id)
+    headers: Mapping[str, str] = refusal.headers
+    return Response(refusal.body, status_code=refusal.status_code, headers=dict(headers), media_type="application/json")
+
+
+def _as_ours(error: Exception, request: Request[Any, Any, Any]) -> Exception:
+    """Litestar's own errors in our words."""
+    match error:
+        case OffhookError():
+            return error
+        case ValidationException():
+            return _invalid(error)
+        case MethodNotAllowedException():
+            return NotFoundError(f"{request.method} is not a method of this route.", reason="METHOD_NOT_ALLOWED")
+        case NotFoundException():
+            return NotFoundError("There is no such route. GET /docs lists them.", reason="ROUTE_NOT_FOUND")
+        case HTTPException(status_code=413):
+            return TooLargeError("The body is too large.", field="body")
+        case ClientException():
+            return InvalidError(
+                f"The body is not the JSON that this route takes: {error.detail}"[:300],
+                reason="INVALID_JSON_BODY",
+                field="body",
+            )
+        case _:
+            return error
+
+
+def _invalid(error: ValidationException) -> InvalidError:
+    faults = error.extra if isinstance(error.extra, list) else []
+    fault = faults[0] if faults and isinstance(faults[0], dict) else {}
+    in_query = str(fault.get("source", "body")).endswith("query")
+    field = str(fault.get("key") or "body")
+    message = str(fault.get("message") or error.detail)
+    return InvalidError(
+        f"{field}: {message}"[:300],
+        reason="INVALID_REQUEST_PARAMETER" if in_query else "INVALID_ARGUMENT",
+        field=field,
+    )
+
+
+def _routes() -> list[Any]:
+    return [
+        login.log_in,
+        login.me,
+        *(access_keys.list_keys, access_keys.create_key, access_keys.show_key),
+        *(access_keys.change_key, access_keys.delete_key),
+        *(agents.list_all, agents.create, agents.show, agents.change, agents.change_password, agents.remove),
+        *(customer.show, customer.change, customer.rotate_secret, customer.send_test, customer.enable),
+        *(customers.list_all, customers.create, customers.show, customers.change),
+        *(customers.freeze, customers.recover, customers.remove),
+        *(events.event_types, events.list_all, events.show, events.attempts),
+        *(events.send_again, events.replay_many, events.erase),
+        *(deliveries.list_all, deliveries.stats),
+        *(calls.list_all, calls.show, calls.hang_up),
+        *(system.healthz, system.readyz, system.ping, system.metrics, system.openapi, system.docs),
+    ]

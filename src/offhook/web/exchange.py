@@ -1,0 +1,153 @@
+"""One HTTP exchange on the ASGI level: request id, credential, client address, body, answer.
+
+The publish route uses it directly, the other routes through Litestar; both read a request the same way.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+from urllib.parse import parse_qs
+
+from offhook.accounts.authentication import Authenticator
+from offhook.domain.customer import Caller, Permission
+from offhook.domain.errors import InvalidError, NotAllowedError, NotFoundError, TooLargeError, UnauthenticatedError
+from offhook.domain.ids import is_uuid
+from offhook.store.customers import get_customer
+from offhook.store.store import Store
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
+
+
+class Exchange:
+    """What is needed of a request before its body: headers and query are read once, when asked for."""
+
+    __slots__ = ("_query", "headers", "request_id", "scope")
+
+    def __init__(self, scope: Any) -> None:
+        self.scope = scope
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self._query: dict[str, list[str]] | None = None
+        given = self.headers.get(b"x-request-id", b"").decode("latin-1")
+        self.request_id = given if _REQUEST_ID.fullmatch(given) else new_request_id()
+
+    @property
+    def query(self) -> dict[str, list[str]]:
+        """The query string's parameters."""
+        if self._query is None:
+            text = self.scope.get("query_string", b"").decode("latin-1")
+            try:
+                self._query = parse_qs(text, keep_blank_values=True, max_num_fields=100) if text else {}
+            except ValueError:
+                raise InvalidError(
+                    "The query string has too many parameters.", reason="INVALID_REQUEST_PARAMETER", field="query"
+                ) from None
+        return self._query
+
+    def parameter(self, name: str) -> str:
+        """A query parameter, the last one of that name; "" if there is none."""
+        values = self.query.get(name)
+        return values[-1] if values else ""
+
+    def credential(self) -> str:
+        """The token or access key, wherever it is (contract, section 1); "" if there is none."""
+        authorization = self.headers.get(b"authorization", b"")
+        if authorization[:7].lower() == b"bearer ":
+            return authorization[7:].strip().decode("latin-1")
+        for name in ("token", "accesskey"):
+            if found := self.parameter(name):
+                return found
+        return self._cookie_credential()
+
+    def _cookie_credential(self) -> str:
+        cookie = self.headers.get(b"cookie")
+        if cookie is None:
+            return ""
+        try:
+            cookies = SimpleCookie(cookie.decode("latin-1"))
+        except CookieError:
+            return ""
+        for name in ("token", "accesskey"):
+            if name in cookies and cookies[name].value:
+                return cookies[name].value
+        return ""
+
+    def address(self, trusted_proxies: tuple[str, ...]) -> str:
+        """Who is at the other end: the peer, or what a trusted proxy says of it."""
+        client = self.scope.get("client")
+        peer: str = client[0] if client else ""
+        if peer in trusted_proxies and b"x-forwarded-for" in self.headers:
+            for hop in reversed(self.headers[b"x-forwarded-for"].decode("latin-1").split(",")):
+                if hop.strip() not in trusted_proxies:
+                    return hop.strip()[:64]
+        return peer
+
+
+async def caller_of(exchange: Exchange, authenticator: Authenticator) -> Caller:
+    """Who makes the request. Raises UnauthenticatedError, and NotAllowedError for a frozen customer."""
+    credential = exchange.credential()
+    if not credential:
+        raise UnauthenticatedError(
+            "Send a token from POST /auth/login or an access key: Authorization: Bearer …, or ?token=…", field="token"
+        )
+    caller = await authenticator.caller_of(credential)
+    if caller.is_frozen and not caller.is_operator:
+        raise NotAllowedError(
+            "The customer is frozen. Ask the operator to recover it.", reason="ACCOUNT_FROZEN", field="token"
+        )
+    return caller
+
+
+async def acting_for(exchange: Exchange, caller: Caller, store: Store, needed: Permission) -> str:
+    """The customer whose things these are: the caller's, or for an operator the one that `?customer_id=` names.
+
+    Raises NotAllowedError, InvalidError (customer_id) and NotFoundError.
+    """
+    if not caller.may(needed):
+        raise NotAllowedError(f"This needs one of the roles {_role_names(needed)}.", field="permission")
+    wanted = exchange.parameter("customer_id")
+    if not wanted or wanted == caller.customer_id:
+        return caller.customer_id
+    if not is_uuid(wanted):
+        raise InvalidError("customer_id is not a UUID.", reason="INVALID_REQUEST_PARAMETER", field="customer_id")
+    if not caller.is_operator:
+        raise NotFoundError(f"There is no customer {wanted}.", reason="CUSTOMER_NOT_FOUND", field="customer_id")
+    await store.read(lambda connection: get_customer(connection, wanted))
+    return wanted
+
+
+async def read_body(scope: Any, receive: Any, max_bytes: int) -> bytes:
+    """The request's body. Raises TooLargeError as soon as it is known to be too large."""
+    declared = dict(scope["headers"]).get(b"content-length", b"")
+    if declared.isdigit() and int(declared) > max_bytes:
+        raise _too_large(max_bytes)
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise InvalidError("The connection was closed before the body was complete.", field="body")
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > max_bytes:
+            raise _too_large(max_bytes)
+        chunks.append(chunk)
+        if not message.get("more_body", False):
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def new_request_id() -> str:
+    """`req_` and 26 base32 characters (facts, section 2.2)."""
+    number = secrets.randbits(130)
+    return "req_" + "".join(_BASE32[number >> shift & 31] for shift in range(0, 130, 5))
+
+
+def _too_large(max_bytes: int) -> TooLargeError:
+    return TooLargeError(f"The body is larger than {max_bytes} bytes. Send smaller batches.", field="body")
+
+
+def _role_names(needed: Permission) -> str:
+    return ", ".join(member.name or "" for member in Permission if member in needed and member.bit_count() == 1)

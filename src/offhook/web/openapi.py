@@ -1,0 +1,100 @@
+"""Completing the OpenAPI document: credentials, errors, and the publish route, which Litestar does not know."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_SECURITY = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "A token from POST /auth/login, or an access key."},
+    "token": {"type": "apiKey", "in": "query", "name": "token"},
+    "accesskey": {"type": "apiKey", "in": "query", "name": "accesskey"},
+    "cookie": {"type": "apiKey", "in": "cookie", "name": "token"},
+}
+_ERROR = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["status", "reason", "message", "request_id", "details"],
+            "properties": {
+                "status": {"type": "string"},
+                "reason": {"type": "string"},
+                "message": {"type": "string"},
+                "request_id": {"type": "string"},
+                "details": {"type": "array", "items": {"type": "object"}},
+            },
+        }
+    },
+}
+_STATUSES = {
+    "400": "The request is malformed; `details` names the field.",
+    "401": "No credential, or one that is unknown or expired.",
+    "403": "The caller's role does not allow this.",
+    "404": "No such thing, or another customer's.",
+    "405": "The route does not take this method.",
+    "409": "The state does not allow this.",
+    "413": "The body is too large.",
+    "429": "Too many requests; see Retry-After.",
+    "503": "Not available right now; try again.",
+}
+_NEW_EVENT = {
+    "type": "object",
+    "required": ["type", "data"],
+    "additionalProperties": False,
+    "properties": {
+        "type": {"type": "string", "pattern": "^[a-z][a-z0-9_]{0,63}$"},
+        "data": {"type": "object"},
+        "id": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"},
+        "subject": {"type": "string", "maxLength": 256},
+    },
+}
+
+
+def complete(document: dict[str, Any]) -> dict[str, Any]:
+    """The document with everything that Litestar could not know."""
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    schemas["Error"] = _ERROR
+    schemas["NewEvent"] = _NEW_EVENT
+    document["components"]["securitySchemes"] = _SECURITY
+    document["security"] = [{name: []} for name in _SECURITY]
+    document["paths"].setdefault("/v1.0/events", {})["post"] = _publish_operation()
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            _add_errors(operation)
+    return document
+
+
+def _add_errors(operation: dict[str, Any]) -> None:
+    content = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+    for status, description in _STATUSES.items():
+        operation["responses"][status] = {"description": description, "content": content}
+
+
+def _publish_operation() -> dict[str, Any]:
+    one = {"$ref": "#/components/schemas/NewEvent"}
+    many = {"type": "array", "items": one, "minItems": 1, "maxItems": 1000}
+    answer = {
+        "type": "object",
+        "required": ["ids"],
+        "properties": {"ids": {"type": "array", "items": {"type": "string"}}},
+    }
+    return {
+        "tags": ["events"],
+        "summary": "Publish",
+        "operationId": "PublishEvents",
+        "description": "Publish one event, or 1 to 1,000 at once, whole or not at all. Answered once they are on disk.",
+        "parameters": [
+            {
+                "name": "Idempotency-Key",
+                "in": "header",
+                "required": False,
+                "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+                "description": "Makes the request safe to repeat for 24 hours.",
+            }
+        ],
+        "requestBody": {"required": True, "content": {"application/json": {"schema": {"oneOf": [one, many]}}}},
+        "responses": {
+            "202": {"description": "Accepted, and on disk.", "content": {"application/json": {"schema": answer}}}
+        },
+    }

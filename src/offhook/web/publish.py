@@ -1,0 +1,49 @@
+"""`POST /v1.0/events`, the hot path: straight on ASGI, as a typed route costs twice the CPU of all its work."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Any
+
+import msgspec
+
+from offhook.domain.customer import MANAGERS
+from offhook.domain.errors import InvalidError
+from offhook.domain.publication import parse_publications
+from offhook.store.publishing import publish
+from offhook.web.exchange import Exchange, acting_for, caller_of, read_body
+from offhook.web.services import Services
+
+_KEY = re.compile(rb"[\x21-\x7e]{1,255}")
+
+
+class PublishAnswer(msgspec.Struct, frozen=True):
+    """The events' ids, in the order of the request. They are on disk."""
+
+    ids: list[str]
+
+
+async def handle_publish(services: Services, exchange: Exchange, receive: Any) -> bytes:
+    """The body of the 202. Raises what is in the table of errors; nothing is kept then."""
+    caller = await caller_of(exchange, services.authenticator)
+    customer_id = await acting_for(exchange, caller, services.store, MANAGERS)
+    exchange.scope["state"]["customer_id"] = customer_id
+    body = await read_body(exchange.scope, receive, services.settings.max_request_bytes)
+    key = _idempotency_key(exchange)
+    publications = parse_publications(body, services.settings.publish)
+    services.publish_buckets.take(customer_id, len(publications))
+    digest = hashlib.sha256(body).digest() if key else b""
+    ids = await services.store.write(
+        lambda tx: publish(tx, customer_id, publications, idempotency_key=key, digest=digest)
+    )
+    return msgspec.json.encode(PublishAnswer(ids))
+
+
+def _idempotency_key(exchange: Exchange) -> str:
+    given = exchange.headers.get(b"idempotency-key")
+    if given is None:
+        return ""
+    if not _KEY.fullmatch(given):
+        raise InvalidError("Idempotency-Key has 1 to 255 visible ASCII characters.", field="Idempotency-Key")
+    return given.decode("ascii")

@@ -1,0 +1,74 @@
+"""Access keys (facts, section 1.4)."""
+
+from __future__ import annotations
+
+import msgspec
+from litestar import delete, get, post, put
+
+from offhook.domain.customer import AccessKey, Permission, checked_text
+from offhook.domain.errors import InvalidError
+from offhook.store.access_keys import get_access_key, list_access_keys
+from offhook.web.asking import AnyRequest, Listing, checked_id, customer_in, page_size_of, services_of
+
+ADMIN = Permission.CUSTOMER_ADMIN
+
+
+class NewAccessKey(msgspec.Struct, frozen=True):
+    """`expire`: the lifetime in seconds, at least 86400; absent: one year."""
+
+    name: str = ""
+    detail: str = ""
+    expire: int | None = None
+
+
+class AccessKeyChange(msgspec.Struct, frozen=True):
+    """What is absent stays as it is."""
+
+    name: str | None = None
+    detail: str | None = None
+
+
+@get("/v1.0/accesskeys", tags=["access keys"])
+async def list_keys(request: AnyRequest, page_size: int | None = None, page_token: str = "") -> Listing:
+    """The access keys, newest first, without their secrets."""
+    customer_id = await customer_in(request, ADMIN)
+    page = await services_of(request).store.read(
+        lambda connection: list_access_keys(
+            connection, customer_id, page_token=page_token, page_size=page_size_of(page_size)
+        )
+    )
+    return Listing(page.result, page.next_page_token)
+
+
+@post("/v1.0/accesskeys", status_code=200, tags=["access keys"])
+async def create_key(request: AnyRequest, data: NewAccessKey) -> AccessKey:
+    """Make an access key. Its `token` is shown in this answer only."""
+    customer_id = await customer_in(request, ADMIN)
+    name, detail = checked_text("name", data.name), checked_text("detail", data.detail)
+    if data.expire is not None and data.expire.bit_length() > 63:
+        raise InvalidError("expire is too large a number.", field="expire")
+    return await services_of(request).accounts.create_access_key(customer_id, name, detail, data.expire)
+
+
+@get("/v1.0/accesskeys/{key_id:str}", tags=["access keys"])
+async def show_key(request: AnyRequest, key_id: str) -> AccessKey:
+    """One access key."""
+    customer_id = await customer_in(request, ADMIN)
+    wanted = checked_id(key_id)
+    return await services_of(request).store.read(lambda connection: get_access_key(connection, customer_id, wanted))
+
+
+@put("/v1.0/accesskeys/{key_id:str}", tags=["access keys"])
+async def change_key(request: AnyRequest, key_id: str, data: AccessKeyChange) -> AccessKey:
+    """Change name and detail; the expiry cannot be changed."""
+    customer_id = await customer_in(request, ADMIN)
+    given = {"name": data.name, "detail": data.detail}
+    values = {name: checked_text(name, value) for name, value in given.items() if value is not None}
+    return await services_of(request).accounts.change_access_key(customer_id, checked_id(key_id), values)
+
+
+@delete("/v1.0/accesskeys/{key_id:str}", status_code=200, tags=["access keys"])
+async def delete_key(request: AnyRequest, key_id: str) -> AccessKey:
+    """Delete an access key: it is refused from now on."""
+    customer_id = await customer_in(request, ADMIN)
+    return await services_of(request).accounts.delete_access_key(customer_id, checked_id(key_id))

@@ -1,0 +1,35 @@
+"""Calls: looking at them, and hanging them up."""
+
+from __future__ import annotations
+
+from litestar import get, post
+
+from offhook.domain.call import Call
+from offhook.domain.customer import MANAGERS
+from offhook.store.calls import get_call, list_calls
+from offhook.web.asking import AnyRequest, Listing, checked_id, customer_in, page_size_of, services_of
+
+
+@get("/v1.0/calls", tags=["calls"])
+async def list_all(request: AnyRequest, page_size: int | None = None, page_token: str = "") -> Listing:
+    """The calls, newest first."""
+    customer_id = await customer_in(request, MANAGERS)
+    page = await services_of(request).store.read(
+        lambda connection: list_calls(connection, customer_id, page_token=page_token, page_size=page_size_of(page_size))
+    )
+    return Listing(page.result, page.next_page_token)
+
+
+@get("/v1.0/calls/{call_id:str}", tags=["calls"])
+async def show(request: AnyRequest, call_id: str) -> Call:
+    """One call."""
+    customer_id = await customer_in(request, MANAGERS)
+    wanted = checked_id(call_id)
+    return await services_of(request).store.read(lambda connection: get_call(connection, customer_id, wanted))
+
+
+@post("/v1.0/calls/{call_id:str}/hangup", status_code=200, tags=["calls"])
+async def hang_up(request: AnyRequest, call_id: str) -> Call:
+    """Hang a call up. It is `terminating` until the switch has ended it."""
+    customer_id = await customer_in(request, MANAGERS)
+    return await services_of(request).calls.hang_up(customer_id, checked_id(call_id))

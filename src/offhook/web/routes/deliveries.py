@@ -1,0 +1,62 @@
+"""The delivery log and its numbers."""
+
+from __future__ import annotations
+
+import msgspec
+from litestar import get
+
+from offhook.domain.customer import MANAGERS
+from offhook.domain.errors import InvalidError
+from offhook.store.deliveries import DeliveryRow, list_deliveries
+from offhook.store.stats import WebhookStats, webhook_stats
+from offhook.web.asking import AnyRequest, customer_in, page_size_of, services_of
+
+_DAY_S = 86_400
+_LONGEST_S = 31 * _DAY_S
+
+
+class DeliveryPage(msgspec.Struct, frozen=True):
+    """Newest first."""
+
+    result: list[DeliveryRow]
+    next_page_token: str
+
+
+@get("/v1.0/deliveries", tags=["deliveries"])
+async def list_all(
+    request: AnyRequest,
+    status: str | None = None,
+    type: str | None = None,  # noqa: A002 - the contract's name
+    subject: str | None = None,
+    page_size: int | None = None,
+    page_token: str = "",
+) -> DeliveryPage:
+    """The deliveries: pending, held, succeeded, exhausted, cancelled."""
+    customer_id = await customer_in(request, MANAGERS)
+    rows, token = await services_of(request).store.read(
+        lambda connection: list_deliveries(
+            connection,
+            customer_id,
+            status=status,
+            event_type=type,
+            subject=subject,
+            page_token=page_token,
+            page_size=page_size_of(page_size),
+        )
+    )
+    return DeliveryPage(rows, token)
+
+
+@get("/v1.0/webhook_stats", tags=["deliveries"])
+async def stats(request: AnyRequest, seconds: int = _DAY_S) -> WebhookStats:
+    """How the webhook did in the last `seconds` (a day, unless told otherwise)."""
+    customer_id = await customer_in(request, MANAGERS)
+    if not 0 < seconds <= _LONGEST_S:
+        raise InvalidError(
+            f"seconds is a number from 1 to {_LONGEST_S}.", reason="INVALID_REQUEST_PARAMETER", field="seconds"
+        )
+    store = services_of(request).store
+    now_us = store.clock.now_us()
+    return await store.read(
+        lambda connection: webhook_stats(connection, customer_id, since_us=now_us - seconds * 1_000_000, now_us=now_us)
+    )

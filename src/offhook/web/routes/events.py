@@ -1,0 +1,219 @@
+"""The event log: reading, attempts, resend, replay, erasing. Publishing is in `web.publish`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+from litestar import delete, get, post
+
+from offhook.domain.catalogue import EVENT_TYPES
+from offhook.domain.customer import MANAGERS, Permission
+from offhook.domain.errors import InvalidError
+from offhook.domain.event import Event
+from offhook.domain.times import from_us, rfc3339, to_us
+from offhook.store.deliveries import AttemptRow, DeliveryRow, attempts_of_event, deliveries_of_event
+from offhook.store.events import erase_subject, get_event, list_events
+from offhook.store.replay import Replay, replay, resend
+from offhook.web.asking import AnyRequest, customer_in, page_size_of, services_of
+
+ADMIN = Permission.CUSTOMER_ADMIN
+_LAST_POSITION = 2**62
+
+
+class EventShape(msgspec.Struct, frozen=True):
+    """An event (contract, section 5). `data` is null once it was erased."""
+
+    id: str
+    type: str
+    subject: str
+    sequence: int | None
+    position: int
+    data: Any
+    tm_create: str
+
+
+class EventWithDeliveries(EventShape, frozen=True):
+    """One event, and where it went."""
+
+    deliveries: list[DeliveryRow]
+
+
+class EventPage(msgspec.Struct, frozen=True):
+    """Oldest first. Ask again with `after=next_cursor`, now or later, and get only what is new."""
+
+    result: list[EventShape]
+    next_cursor: str
+
+
+class EventTypeShape(msgspec.Struct, frozen=True):
+    """One kind of event: when it is sent, the JSON schema of its envelope, and a sample."""
+
+    type: str
+    description: str
+    schema: Mapping[str, Any]
+    sample: Mapping[str, Any]
+
+
+class EventTypeList(msgspec.Struct, frozen=True):
+    """The whole catalogue."""
+
+    result: list[EventTypeShape]
+
+
+class AttemptList(msgspec.Struct, frozen=True):
+    """Every attempt, oldest first, success included."""
+
+    result: list[AttemptRow]
+
+
+class ResendAnswer(msgspec.Struct, frozen=True):
+    """The event's deliveries, the new one among them."""
+
+    deliveries: list[DeliveryRow]
+
+
+class ReplayRequest(msgspec.Struct, frozen=True):
+    """`after` a position or `since` a time (RFC 3339), one of both; `only` failed ones (the default) or all."""
+
+    after: int | None = None
+    since: str | None = None
+    until: str | None = None
+    types: list[str] = []
+    only: Literal["failed", "all"] = "failed"
+
+
+class Count(msgspec.Struct, frozen=True):
+    """How many events it was."""
+
+    count: int
+
+
+@get("/v1.0/event_types", tags=["events"])
+async def event_types(request: AnyRequest) -> EventTypeList:
+    """Every event type with its description, JSON schema and a sample."""
+    await customer_in(request, MANAGERS | Permission.CUSTOMER_AGENT)
+    return EventTypeList(
+        [EventTypeShape(kind.name, kind.description, kind.schema, kind.sample) for kind in EVENT_TYPES.values()]
+    )
+
+
+@get("/v1.0/events", tags=["events"])
+async def list_all(
+    request: AnyRequest,
+    after: str = "",
+    type: str | None = None,  # noqa: A002 - the contract's name
+    subject: str | None = None,
+    page_size: int | None = None,
+) -> EventPage:
+    """Everything since a position, oldest first, whether or not a webhook is set."""
+    customer_id = await customer_in(request, MANAGERS)
+    start = _position(after)
+    found, position = await services_of(request).store.read(
+        lambda connection: list_events(
+            connection, customer_id, after=start, type=type, subject=subject, page_size=page_size_of(page_size)
+        )
+    )
+    return EventPage([_shape(event) for event in found], str(position))
+
+
+@get("/v1.0/events/{event_id:str}", tags=["events"])
+async def show(request: AnyRequest, event_id: str) -> EventWithDeliveries:
+    """One event with its deliveries."""
+    customer_id = await customer_in(request, MANAGERS)
+
+    def query(connection: Any) -> EventWithDeliveries:
+        shape = _shape(get_event(connection, customer_id, event_id))
+        fields = {name: getattr(shape, name) for name in shape.__struct_fields__}
+        return EventWithDeliveries(**fields, deliveries=deliveries_of_event(connection, customer_id, event_id))
+
+    return await services_of(request).store.read(query)
+
+
+@get("/v1.0/events/{event_id:str}/attempts", tags=["events"])
+async def attempts(request: AnyRequest, event_id: str) -> AttemptList:
+    """Every attempt at an event."""
+    customer_id = await customer_in(request, MANAGERS)
+    rows = await services_of(request).store.read(
+        lambda connection: attempts_of_event(connection, customer_id, event_id)
+    )
+    return AttemptList(rows)
+
+
+@post("/v1.0/events/{event_id:str}/resend", status_code=202, tags=["events"])
+async def send_again(request: AnyRequest, event_id: str) -> ResendAnswer:
+    """Send one event again now."""
+    customer_id = await customer_in(request, ADMIN)
+    return ResendAnswer(await services_of(request).store.write(lambda tx: resend(tx, customer_id, event_id)))
+
+
+@post("/v1.0/events/replay", status_code=202, tags=["events"])
+async def replay_many(request: AnyRequest, data: ReplayRequest) -> Count:
+    """Send a stretch of the log again: what failed, or all of it. What is still on its way is left alone."""
+    customer_id = await customer_in(request, ADMIN)
+    return Count(await replay(services_of(request).store, customer_id, _wanted(data)))
+
+
+@delete("/v1.0/events", status_code=200, tags=["events"])
+async def erase(request: AnyRequest, subject: str = "") -> Count:
+    """Erase the payloads of a subject's events for good; a tombstone stays for each."""
+    customer_id = await customer_in(request, ADMIN)
+    if not subject:
+        raise InvalidError(
+            "subject says whose events to erase, for example call/<uuid>.",
+            reason="MISSING_REQUEST_PARAMETER",
+            field="subject",
+        )
+    return Count(await services_of(request).store.write(lambda tx: erase_subject(tx, customer_id, subject)))
+
+
+def _wanted(data: ReplayRequest) -> Replay:
+    if (data.after is None) == (data.since is None):
+        raise InvalidError("Give one of after (a position) and since (a time).", field="after")
+    if data.after is not None and not 0 <= data.after < _LAST_POSITION:
+        raise InvalidError("after is a position: 0 or more.", field="after")
+    if len(data.types) > len(EVENT_TYPES) * 10:
+        raise InvalidError("types has too many entries.", field="types")
+    return Replay(
+        after=data.after,
+        since_us=_moment("since", data.since),
+        until_us=_moment("until", data.until),
+        types=tuple(data.types),
+        only=data.only,
+    )
+
+
+def _moment(name: str, text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            raise ValueError
+        return to_us(moment)
+    except (ValueError, OverflowError):
+        raise InvalidError(f"{name} is a time such as 2026-05-02T09:00:00Z.", field=name) from None
+
+
+def _position(text: str) -> int:
+    if not text:
+        return 0
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise InvalidError(
+            "after is a cursor that this list gave out.", reason="INVALID_REQUEST_PARAMETER", field="after"
+        )
+    return int(text)
+
+
+def _shape(event: Event) -> EventShape:
+    return EventShape(
+        id=event.id,
+        type=event.type,
+        subject=event.subject,
+        sequence=event.sequence,
+        position=event.position,
+        data=msgspec.Raw(event.data),
+        tm_create=rfc3339(from_us(event.created_us)),
+    )

@@ -1,0 +1,79 @@
+"""What the routes are given: everything they may touch, made by the composition root."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+from prometheus_client import CollectorRegistry
+
+from offhook.accounts.accounts import Accounts
+from offhook.accounts.authentication import Authenticator
+from offhook.domain.call import Call
+from offhook.domain.networks import NetworkPolicy
+from offhook.domain.publication import PublishLimits
+from offhook.store.deliveries import AttemptRow
+from offhook.store.store import Store
+from offhook.web.limits import Buckets, Rate
+
+
+class CallControl(Protocol):
+    """What the API asks of the telephony."""
+
+    async def hang_up(self, customer_id: str, call_id: str) -> Call:
+        """Hang a call up; the call. Raises NotFoundError, ConflictError, UnavailableError."""
+        ...
+
+
+class WebhookTester(Protocol):
+    """Sends one sample event now."""
+
+    async def send_test(self, customer_id: str, event_type: str) -> AttemptRow:
+        """The attempt. Raises ConflictError if the webhook is off, InvalidError (type)."""
+        ...
+
+
+class WebSettings(msgspec.Struct, frozen=True):
+    """What an operator may change. `trusted_proxies` are addresses whose X-Forwarded-For is believed."""
+
+    secure_cookies: bool = False
+    trusted_proxies: tuple[str, ...] = ()
+    max_request_bytes: int = 16 * 1024 * 1024
+    publish: PublishLimits = PublishLimits()
+    auth: Rate = Rate(10, 20)
+    per_address: Rate = Rate(200, 400)
+    per_customer: Rate = Rate(200, 400)
+    publishing: Rate = Rate(0, 0)
+
+
+class Services:
+    """Handed to every route. `readiness` answers an empty text, or what is not ready yet."""
+
+    def __init__(
+        self,
+        *,
+        settings: WebSettings,
+        store: Store,
+        accounts: Accounts,
+        authenticator: Authenticator,
+        policy: NetworkPolicy,
+        tester: WebhookTester,
+        calls: CallControl,
+        readiness: Callable[[], str],
+        registry: CollectorRegistry,
+    ) -> None:
+        self.settings = settings
+        self.store = store
+        self.accounts = accounts
+        self.authenticator = authenticator
+        self.policy = policy
+        self.tester = tester
+        self.calls = calls
+        self.readiness = readiness
+        self.registry = registry
+        self.auth_buckets = Buckets(settings.auth, "ip")
+        self.username_buckets = Buckets(settings.auth, "username")
+        self.address_buckets = Buckets(settings.per_address, "ip")
+        self.customer_buckets = Buckets(settings.per_customer, "customer")
+        self.publish_buckets = Buckets(settings.publishing, "customer")
