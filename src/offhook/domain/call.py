@@ -2,27 +2,28 @@
 
 Theory of operation. A call is its public shape (`catalogue.call.Call`): what REST shows is what there is. Every input
 is a function from the call and the moment to a `Step`: the call as it is then, and the event types to send. The table
-`_MOVES` says which statuses a status may become (facts, section 4.1); an input that would make another move changes
-nothing and sends nothing. `hangup` is final, so `call_hungup` is sent once and is the last event.
+`MOVES` says which statuses a status may become (facts, section 4.1); an input that would make another move changes
+nothing and sends nothing, so whoever calls may tell everything it hears, late or twice. `hangup` is final, so
+`call_hungup` is sent once and is the last event. Which change sends which event: contract, section 3.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import datetime
 
 import msgspec
 
+from offhook.domain.address import address_of
 from offhook.domain.catalogue.call import Call
-from offhook.domain.catalogue.fields import NO_ACTION, Action, Address
+from offhook.domain.catalogue.fields import NO_ACTION, Action
 from offhook.domain.event import NewEvent, resource_event
 from offhook.domain.ids import NIL_UUID
 from offhook.domain.times import rfc3339
 
 __all__ = ["Call", "Step"]
 
-_MOVES: Mapping[str, frozenset[str]] = {
+MOVES: Mapping[str, frozenset[str]] = {
     "dialing": frozenset({"ringing", "progressing", "terminating", "canceling", "hangup"}),
     "ringing": frozenset({"progressing", "terminating", "canceling", "hangup"}),
     "progressing": frozenset({"terminating", "hangup"}),
@@ -30,12 +31,12 @@ _MOVES: Mapping[str, frozenset[str]] = {
     "canceling": frozenset({"hangup"}),
     "hangup": frozenset(),
 }
+"""Where a call may go from each status."""
 
 # Q.850 causes, as Asterisk reports them (ITU-T Q.850, table 1).
 _NO_CAUSE, _BUSY, _NO_ANSWER, _NO_USER_RESPONSE, _REJECTED = 0, 17, 19, 18, 21
 _NORMAL_CLEARING, _ANSWERED_ELSEWHERE = 16, 26
-
-_NUMBER = re.compile(r"\+?[0-9]+")
+_SIP_BUSY = (486, 600)
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -90,22 +91,21 @@ def incoming(call_id: str, customer_id: str, *, caller: str, caller_name: str, d
 
 def rings(call: Call, now: datetime) -> Step:
     """The far end rings, or we let an incoming caller hear ringing."""
-    return _move(call, "ringing", "call_ringing", now, tm_ringing=rfc3339(now))
+    return _move(call, "ringing", "call_ringing", now, tm_ringing=_at(call, now))
 
 
-def answered(call: Call, now: datetime) -> Step:
-    """Both sides can talk."""
-    return _move(call, "progressing", "call_answered", now, tm_progressing=rfc3339(now))
+def answered(call: Call, now: datetime, action: Action | None = None) -> Step:
+    """Both sides can talk. `action` is the flow's step that answered, if one did."""
+    current = call.action if action is None else _executed(call, action, now)
+    return _move(call, "progressing", "call_answered", now, tm_progressing=_at(call, now), action=current)
 
 
 def acts(call: Call, action: Action, now: datetime) -> Step:
-    """Another action is the current one."""
-    if not is_open(call) or call.action.id == action.id:
+    """The flow comes to another action. Only an answered call is led through one."""
+    if call.status != "progressing" or call.action.id == action.id:
         return Step(call)
-    return Step(
-        msgspec.structs.replace(call, action=action, tm_update=rfc3339(now)),
-        ("call_updated",),
-    )
+    changed = msgspec.structs.replace(call, action=_executed(call, action, now), tm_update=_at(call, now))
+    return Step(changed, ("call_updated",))
 
 
 def hangs_up(call: Call, now: datetime) -> Step:
@@ -114,45 +114,46 @@ def hangs_up(call: Call, now: datetime) -> Step:
     return _move(call, "canceling" if unanswered else "terminating", "call_updated", now)
 
 
-def gone(call: Call, cause: int, now: datetime) -> Step:
-    """The channel is gone. `cause` is its Q.850 hangup cause, 0 for none."""
-    return _move(
-        call,
-        "hangup",
-        "call_hungup",
-        now,
-        tm_hangup=rfc3339(now),
-        hangup_by="local" if call.status in ("terminating", "canceling") else "remote",
-        hangup_reason=_reason(call, cause),
-    )
+def gone(call: Call, now: datetime, *, cause: int = _NO_CAUSE, tech_cause: int = 0) -> Step:
+    """The channel is gone. `cause` is its Q.850 hangup cause, `tech_cause` the SIP status; 0 for none."""
+    return _hang_up(call, _reason(call, cause, tech_cause), now)
 
 
 def lost(call: Call, now: datetime) -> Step:
-    """The switch, or our sight of it, was lost and the channel with it: nobody can say who hung up, or why.
+    """The switch died under the call, or is out of reach for too long: nobody hung up, the call has failed.
 
-    An answered call has ended like any other; one that was never answered has failed.
+    One that we were ending has ended as we wanted.
     """
-    step = gone(call, _NORMAL_CLEARING, now)
-    if call.status in ("dialing", "ringing") and step.event_types:
-        return Step(msgspec.structs.replace(step.call, hangup_reason="failed"), step.event_types)
-    return step
+    return _hang_up(call, _reason(call, _NO_CAUSE, 0) if _is_ending(call) else "failed", now)
 
 
-def address_of(target: str, name: str = "") -> Address:
-    """A calling address: `tel` if it looks like a number, otherwise `sip`."""
-    return Address(
-        type="tel" if _NUMBER.fullmatch(target) else "sip", target=target, target_name=name, name="", detail=""
-    )
+def _hang_up(call: Call, reason: str, now: datetime) -> Step:
+    side = "local" if _is_ending(call) else "remote"
+    at = _at(call, now)
+    return _move(call, "hangup", "call_hungup", now, tm_hangup=at, hangup_by=side, hangup_reason=reason)
+
+
+def _is_ending(call: Call) -> bool:
+    return call.status in ("terminating", "canceling")
 
 
 def _move(call: Call, status: str, event_type: str, now: datetime, **changes: object) -> Step:
-    if status not in _MOVES[call.status]:
+    if status not in MOVES[call.status]:
         return Step(call)
-    moved = msgspec.structs.replace(call, status=status, tm_update=rfc3339(now), **changes)
+    moved = msgspec.structs.replace(call, status=status, tm_update=_at(call, now), **changes)
     return Step(moved, (event_type,))
 
 
-def _reason(call: Call, cause: int) -> str:
+def _at(call: Call, now: datetime) -> str:
+    """`now`, unless the clock was set back: a call's times never run backwards."""
+    return rfc3339(max(now, datetime.fromisoformat(call.tm_update or call.tm_create)))
+
+
+def _executed(call: Call, action: Action, now: datetime) -> Action:
+    return msgspec.structs.replace(action, tm_execute=_at(call, now))
+
+
+def _reason(call: Call, cause: int, tech_cause: int) -> str:
     match call.status:
         case "canceling":
             return "cancel"
@@ -160,7 +161,7 @@ def _reason(call: Call, cause: int) -> str:
             # An Asterisk channel that was up and alone is destroyed with cause 0 when the caller hangs up.
             return "normal"
         case _:
-            return _unanswered_reason(call.direction, cause)
+            return "busy" if tech_cause in _SIP_BUSY else _unanswered_reason(call.direction, cause)
 
 
 def _unanswered_reason(direction: str, cause: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -37,7 +38,7 @@ def add_call(tx: Transaction, call: Call, channel_id: str) -> None:
             is_open=is_open(call),
             channel_id=channel_id,
             document=_encoder.encode(call),
-            tm_create=to_us(call.tm_create),
+            tm_create=to_us(datetime.fromisoformat(call.tm_create)),
             tm_update=tx.now_us,
         )
     )
