@@ -1,0 +1,49 @@
+# Offhook. `make help` lists what there is to do.
+SHELL := /bin/bash
+BIN := .venv/bin
+DATA ?= data
+SIP ?= 127.0.0.1:5060
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-test run call check test test-all bench docs clean
+
+help: ## This list
+	@echo "Offhook: events that never get lost. What you can do:"; echo
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14 | sed 's/^/  make /'
+	@echo; echo "Start with \`make run\`. The README tells the rest."
+
+setup: ## What Offhook needs to run: a virtual environment, its packages, an Asterisk
+	@scripts/setup.sh run
+
+setup-test: ## The same, and what the tests need: SIPp, PostgreSQL, Node packages
+	@scripts/setup.sh test
+
+run: setup ## Set up, then run Offhook with its data in ./data
+	@exec $(BIN)/offhook serve --data $(DATA)
+
+call: ## Dial the running Offhook once with SIPp, talk for eight seconds, hang up
+	@scripts/setup.sh call
+	@scripts/call.sh $(SIP)
+
+check: setup-test ## Format, lint, types, layers, and the tests without a network or a process
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -q tests/domain tests/test_settings.py tests/test_docs.py
+
+test: setup-test ## Set up and run everything that CI runs
+	@$(MAKE) --no-print-directory check
+	$(BIN)/pytest
+
+test-all: setup-test ## As test, with many more rounds of killing and of hostile input
+	OFFHOOK_TEST_ROUNDS=20 $(MAKE) --no-print-directory test
+
+bench: setup-test ## Figures: events per second, latency, CPU and memory, with a backlog of a million
+	$(BIN)/python bench/end_to_end.py
+
+docs: setup-test ## Write the generated reference pages anew
+	$(BIN)/python scripts/reference.py
+
+clean: ## Throw away the virtual environment and all that was fetched (not your data)
+	rm -rf .venv examples/node/node_modules

@@ -1,0 +1,109 @@
+#!/usr/bin/env bash
+# Everything that Offhook needs to run (`scripts/setup.sh run`) or to be tested (`scripts/setup.sh test`), inside .venv.
+# Safe to repeat: what is there and up to date is left alone.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+what=${1:-run}
+share=.venv/share/offhook
+stamps=.venv/stamps
+uv_version=0.13.9
+
+say() { echo "setup: $*"; }
+fail() { echo "setup: $*" >&2; exit 1; }
+stamp_of() { cat "$@" 2>/dev/null | sha256sum | cut -c1-16; }
+is_done() { [ "$(cat "$stamps/$1" 2>/dev/null)" = "$2" ]; }
+done_with() { mkdir -p "$stamps" && echo "$2" >"$stamps/$1"; }
+
+need() { command -v "$1" >/dev/null || fail "$1 is missing. On Debian: apt-get install $2"; }
+
+make_environment() {
+    need python3 python3
+    python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+        fail "python3 is $(python3 -V | cut -d' ' -f2), and 3.11 is needed. On Debian 12 or later: apt-get install python3"
+    python3 -c 'import venv, ensurepip' 2>/dev/null || fail "python3 has no venv. On Debian: apt-get install python3-venv"
+    [ -x .venv/bin/python ] && .venv/bin/python -c '' 2>/dev/null && return
+    say "making the virtual environment"
+    python3 -m venv .venv
+}
+
+# $1: run | test
+install_python_packages() {
+    local stamp groups
+    stamp="$1 $(stamp_of pyproject.toml uv.lock scripts/setup.sh)"
+    is_done "python-$1" "$stamp" && [ -x .venv/bin/offhook ] && return
+    [ -x .venv/bin/uv ] || { say "getting uv"; .venv/bin/pip install -q "uv==$uv_version"; }
+    [ "$1" = test ] && groups="--group dev" || groups="--no-dev"
+    say "installing the Python packages of uv.lock (about a minute the first time)"
+    # shellcheck disable=SC2086
+    .venv/bin/uv sync -q --frozen --inexact $groups
+    done_with "python-$1" "$stamp"
+}
+
+unpack_asterisk() {
+    local stamp status=0
+    stamp=$(stamp_of scripts/unpack-debian.sh)
+    is_done asterisk "$stamp" && return
+    say "getting Asterisk (some 60 MB; 10 to 60 seconds)"
+    scripts/unpack-debian.sh "$share/asterisk" forky asterisk || status=$?
+    if [ "$status" -ne 0 ] && [ "$status" -ne 3 ]; then
+        say "trying an older Debian for Asterisk"
+        status=0
+        scripts/unpack-debian.sh "$share/asterisk" bullseye asterisk || status=$?
+    fi
+    if [ "$status" -eq 0 ]; then
+        done_with asterisk "$stamp"
+    else
+        say "Asterisk cannot be had here. Point to your own: offhook serve --asterisk URL --asterisk-user NAME" \
+            "--asterisk-password-file FILE. Everything else works without one."
+        [ "$what" = run ] || fail "the tests need Asterisk"
+    fi
+}
+
+unpack_sipp() {
+    local stamp
+    stamp=$(stamp_of scripts/unpack-debian.sh scripts/wrap.sh)
+    is_done sipp "$stamp" && return
+    say "getting SIPp, a SIP phone for tests"
+    scripts/unpack-debian.sh "$share/tools" bookworm sip-tester
+    scripts/wrap.sh "$share/tools" usr/bin/sipp
+    done_with sipp "$stamp"
+}
+
+install_node_packages() {
+    local stamp
+    stamp=$(stamp_of examples/node/package-lock.json)
+    is_done node "$stamp" && [ -d examples/node/node_modules ] && return
+    if ! command -v npm >/dev/null; then
+        say "getting Node.js (some 100 MB)"
+        scripts/unpack-debian.sh "$share/node" bookworm nodejs npm
+        scripts/wrap.sh "$share/node" usr/bin/node
+        mkdir -p "$share/tools/bin"
+        ln -sfn ../../node/bin/node "$share/tools/bin/node"
+        printf '#!/bin/sh\nroot=$(dirname "$(dirname "$(readlink -f "$0")")")\nexec "$root/bin/node" "$root/usr/share/nodejs/npm/bin/npm-cli.js" "$@"\n' \
+            >"$share/node/bin/npm"
+        chmod +x "$share/node/bin/npm"
+        PATH="$PWD/$share/node/bin:$PATH"
+    fi
+    say "installing the Node packages of the examples"
+    (cd examples/node && npm ci --silent --no-audit --no-fund)
+    done_with node "$stamp"
+}
+
+case "$what" in
+run)
+    make_environment
+    install_python_packages run
+    unpack_asterisk
+    ;;
+test)
+    make_environment
+    install_python_packages test
+    unpack_asterisk
+    unpack_sipp
+    install_node_packages
+    ;;
+call)
+    unpack_sipp
+    ;;
+*) fail "say run, test or call" ;;
+esac

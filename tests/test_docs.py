@@ -1,0 +1,36 @@
+"""The generated reference pages say what the code says."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SCRIPT = runpy.run_path(str(ROOT / "scripts" / "reference.py"))
+
+
+@pytest.mark.parametrize("name", SCRIPT["PAGES"])
+def test_a_reference_page_is_up_to_date(name: str) -> None:
+    written = (ROOT / "docs" / "reference" / name).read_text(encoding="utf-8")
+    assert written == SCRIPT["PAGES"][name](), f"docs/reference/{name} is old: run `make docs`"
+
+
+def test_every_link_in_the_docs_leads_somewhere() -> None:
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/README.md")]
+    broken = [
+        f"{page.relative_to(ROOT)}: {target}"
+        for page in pages
+        if "node_modules" not in page.parts
+        for target in _links(page.read_text(encoding="utf-8"))
+        if not (page.parent / target).exists()
+    ]
+    assert not broken
+
+
+def _links(text: str) -> list[str]:
+    import re
+
+    targets = re.findall(r"\]\(([^)\s#]+)(?:#[^)]*)?\)", text)
+    return [target for target in targets if "://" not in target and not target.startswith("mailto:")]
