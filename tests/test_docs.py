@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 from pathlib import Path
 
@@ -30,7 +31,6 @@ def test_every_link_in_the_docs_leads_somewhere() -> None:
 
 
 def _links(text: str) -> list[str]:
-    import re
 
     targets = re.findall(r"\]\(([^)\s#]+)(?:#[^)]*)?\)", text)
     return [target for target in targets if "://" not in target and not target.startswith("mailto:")]

@@ -104,7 +104,8 @@ async def _serve(settings: Settings, folder: DataFolder) -> int:
         stack.push_async_callback(node.stop)
         await node.start()
         await stop.wait(node.failed)
-    return 1 if node.failed.is_set() else 0
+        has_failed = node.failed.is_set()
+    return 1 if has_failed else 0
 
 
 class _StopSignals:

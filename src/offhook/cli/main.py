@@ -7,7 +7,12 @@ import sys
 import click
 
 from offhook import __version__
+from offhook.cli.customer import customer
+from offhook.cli.doctor import doctor
+from offhook.cli.events import events
+from offhook.cli.lists import calls, deliveries
 from offhook.cli.node import agent, config, init, serve
+from offhook.cli.trigger import trigger
 from offhook.domain.errors import OffhookError
 
 
@@ -17,7 +22,7 @@ def program() -> None:
     """Offhook: a self-hosted communications platform whose events never get lost."""
 
 
-for command in (serve, init, agent, config):
+for command in (serve, init, agent, config, customer, events, deliveries, calls, trigger, doctor):
     program.add_command(command)
 
 

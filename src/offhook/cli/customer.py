@@ -1,0 +1,73 @@
+"""`offhook customer`: the profile and the webhook."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from offhook.cli.remote import Server, remote, show_fields, show_json
+
+
+@click.group()
+def customer() -> None:
+    """Your profile and webhook."""
+
+
+@customer.command("show")
+@remote
+def show(data: Path, as_json: bool) -> None:
+    """The profile, with the webhook and its secret."""
+    _print(Server.found(data).ask("GET", "/v1.0/customer"), as_json=as_json)
+
+
+@customer.command("set")
+@click.option("--webhook-uri", metavar="URL", help="Where events go; '' switches webhooks off.")
+@click.option("--webhook-method", type=click.Choice(["POST", "PUT", "GET", "DELETE", ""]), help="How they are sent.")
+@click.option("--name")
+@click.option("--detail")
+@click.option("--email")
+@click.option("--phone-number")
+@click.option("--address")
+@remote
+def change(data: Path, as_json: bool, **fields: str | None) -> None:
+    """Change what is given, and nothing else."""
+    body = {name: value for name, value in fields.items() if value is not None}
+    if not body:
+        raise click.UsageError("Say what to change, for example --webhook-uri https://example.com/hook.")
+    changed = Server.found(data).ask("PUT", "/v1.0/customer", body)
+    _print(changed, as_json=as_json)
+
+
+@customer.command("test")
+@click.option("--type", "event_type", default="call_hungup", show_default=True, help="Which sample event.")
+@remote
+def send_test(data: Path, as_json: bool, event_type: str) -> None:
+    """Send one signed sample event to the webhook now, and say what came of it."""
+    attempt = Server.found(data).ask("POST", "/v1.0/customer/webhook_test", {"type": event_type})
+    _print(attempt, as_json=as_json)
+
+
+@customer.command("enable")
+@remote
+def enable(data: Path, as_json: bool) -> None:
+    """Use a disabled webhook again; held events are sent."""
+    _print(Server.found(data).ask("POST", "/v1.0/customer/webhook_enable"), as_json=as_json)
+
+
+@customer.command("rotate-secret")
+@remote
+def rotate(data: Path, as_json: bool) -> None:
+    """Make a new webhook secret; the old one signs beside it for 24 hours."""
+    _print(Server.found(data).ask("POST", "/v1.0/customer/webhook_secret/rotate"), as_json=as_json)
+
+
+def _print(value: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        show_json(value)
+        return
+    warnings = value.pop("warnings", [])
+    show_fields(value)
+    for warning in warnings:
+        click.echo(f"Note: {warning}", err=True)

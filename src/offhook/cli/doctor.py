@@ -1,0 +1,204 @@
+"""`offhook doctor`: what stands in the way, and what to do about it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sqlite3
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+
+import click
+import msgspec
+
+from offhook.cli.remote import Server, show_json
+from offhook.domain.errors import OffhookError
+from offhook.settings import Settings, load_settings
+
+_MIN_FREE = 1024**3
+_MAX_SKEW_S = 30
+_PROBES = ("https://www.debian.org/", "https://example.com/")
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One check: `advice` says what to do, and is empty for what is well."""
+
+    check: str
+    good: bool
+    message: str
+    advice: str = ""
+
+
+@click.command()
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("data"),
+    show_default=True,
+    envvar="OFFHOOK_DATA",
+    help="The server's data folder.",
+)
+@click.option("--config", "config_file", type=click.Path(path_type=Path, dir_okay=False), help="Settings file (TOML).")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def doctor(data: Path, config_file: Path | None, as_json: bool) -> None:
+    """Check database, Asterisk, clock, ports, disk and network, and say what to do.
+
+    Exit code 1 if something is wrong.
+    """
+    findings = list(_examine(data, config_file))
+    if as_json:
+        show_json(findings)
+    else:
+        for finding in findings:
+            mark = click.style("ok  ", fg="green") if finding.good else click.style("FAIL", fg="red", bold=True)
+            click.echo(f"{mark} {finding.check:<10} {finding.message}")
+            if finding.advice:
+                click.echo(f"     {'':<10} → {finding.advice}")
+    sys.exit(0 if all(finding.good for finding in findings) else 1)
+
+
+def _examine(data: Path, config_file: Path | None) -> Iterator[Finding]:
+    try:
+        settings = load_settings(data=data, config=config_file, environ=os.environ, flags={})
+    except OffhookError as error:
+        yield Finding("settings", False, error.message, "Correct it; docs/reference/settings.md lists all settings.")
+        return
+    yield Finding("settings", True, "all settings are well formed")
+    running = _server(data)
+    checks: tuple[Callable[[], Finding], ...] = (
+        lambda: running,
+        lambda: _database(settings, data),
+        lambda: _disk(data),
+        lambda: _asterisk(settings),
+        lambda: _port(settings, running),
+        _network,
+    )
+    for check in checks:
+        yield check()
+
+
+def _server(data: Path) -> Finding:
+    try:
+        server = Server.found(data)
+        server.ask("GET", "/readyz")
+    except OffhookError as error:
+        # Not running is no fault; running and not ready is one.
+        not_running = error.reason in ("SERVICE_UNAVAILABLE", "MISCONFIGURED") and "Not ready" not in error.message
+        advice = "" if not_running else "Look into the server's log; it becomes ready by itself once Asterisk answers."
+        return Finding("server", not_running, f"not running: {error.message}" if not_running else error.message, advice)
+    return Finding("server", True, f"{server.url} is ready")
+
+
+def _database(settings: Settings, data: Path) -> Finding:
+    url: str = settings["database.url"]
+    if not url:
+        return _sqlite(data / "offhook.db")
+    # Slow to import, and needed for PostgreSQL only.
+    import sqlalchemy as sa
+
+    try:
+        engine = sa.create_engine(url.replace("postgresql://", "postgresql+psycopg://", 1))
+        with engine.connect() as connection:
+            version = connection.exec_driver_sql("SHOW server_version").scalar()
+    except sa.exc.SQLAlchemyError as error:
+        reason = str(getattr(error, "orig", error)).splitlines()[0]
+        return Finding("database", False, f"PostgreSQL does not answer: {reason}", "Check database.url and the server.")
+    return Finding("database", True, f"PostgreSQL {version} answers")
+
+
+def _sqlite(file: Path) -> Finding:
+    if not file.exists():
+        return Finding("database", True, f"{file} will be made at the first start")
+    try:
+        with sqlite3.connect(f"file:{file}?mode=ro", uri=True) as connection:
+            result = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    except sqlite3.Error as error:
+        return Finding("database", False, f"{file}: {error}", "Check its permissions, or restore a backup.")
+    if result != "ok":
+        return Finding("database", False, f"{file} is damaged: {result}", "Restore a backup of the data folder.")
+    return Finding("database", True, f"{file} is sound ({file.stat().st_size // 1024**2} MiB)")
+
+
+def _disk(data: Path) -> Finding:
+    folder = next(parent for parent in (data.absolute(), *data.absolute().parents) if parent.exists())
+    free = shutil.disk_usage(folder).free
+    if free < _MIN_FREE:
+        advice = "Make room: with a full disk nothing new can be accepted."
+        return Finding("disk", False, f"{free // 1024**2} MiB free at {folder}", advice)
+    if not os.access(folder, os.W_OK):
+        return Finding("disk", False, f"{folder} cannot be written", "Choose another folder with --data.")
+    return Finding("disk", True, f"{free // 1024**3} GiB free at {folder}")
+
+
+def _asterisk(settings: Settings) -> Finding:
+    if not settings["switch.enabled"]:
+        return Finding("asterisk", True, "switched off by switch.enabled")
+    url: str = settings["switch.asterisk_url"]
+    if url:
+        return _reachable("asterisk", url, "Check switch.asterisk_url, and that its http.conf and ari.conf allow us.")
+    root = Path(sys.prefix) / "share" / "offhook" / "asterisk" / "usr" / "sbin" / "asterisk"
+    if not root.exists():
+        return Finding("asterisk", False, "no embedded Asterisk", "Run `make setup`, or set switch.asterisk_url.")
+    return Finding("asterisk", True, "the embedded Asterisk is there")
+
+
+def _port(settings: Settings, running: Finding) -> Finding:
+    host, port = settings["server.host"], settings["server.port"]
+    if running.good and running.message.endswith("is ready"):
+        return Finding("ports", True, "the server has its ports")
+    for kind, where, name in (
+        (socket.SOCK_STREAM, (host, port), "server.port"),
+        (socket.SOCK_DGRAM, settings["switch.sip"], "switch.sip"),
+    ):
+        family = socket.AF_INET6 if ":" in where[0] else socket.AF_INET
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1 if kind == socket.SOCK_STREAM else 0)
+            try:
+                probe.bind(where)
+            except OSError as error:
+                message = f"{where[0]}:{where[1]} ({name}) cannot be used: {error.strerror}"
+                return Finding("ports", False, message, f"Stop what uses it, or choose another {name}.")
+    return Finding("ports", True, f"{host}:{port} and the SIP port are free")
+
+
+def _network() -> Finding:
+    """Outbound reachability, and the clock against the outside's."""
+    for url in _PROBES:
+        try:
+            request = urllib.request.Request(url, method="HEAD")  # noqa: S310
+            with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
+                return _clock(answer.headers.get("Date", ""))
+        except urllib.error.HTTPError as error:
+            return _clock(error.headers.get("Date", ""))
+        except (urllib.error.URLError, OSError):
+            continue
+    advice = "Webhooks to the internet will fail: check DNS, firewall and proxy. Local receivers work all the same."
+    return Finding("network", False, "no outside server can be reached", advice)
+
+
+def _clock(date: str) -> Finding:
+    try:
+        skew = abs(time.time() - parsedate_to_datetime(date).timestamp())
+    except (ValueError, TypeError):
+        return Finding("network", True, "the outside can be reached")
+    if skew > _MAX_SKEW_S:
+        advice = "Set the clock (NTP): receivers refuse webhooks whose timestamp is off."
+        return Finding("clock", False, f"the clock is {skew:.0f} s off", advice)
+    return Finding("network", True, "the outside can be reached, and the clock agrees with it")
+
+
+def _reachable(check: str, url: str, advice: str) -> Finding:
+    try:
+        with urllib.request.urlopen(url, timeout=5):  # noqa: S310
+            pass
+    except urllib.error.HTTPError:
+        pass
+    except (urllib.error.URLError, OSError, ValueError) as error:
+        return Finding(check, False, f"{url} does not answer: {getattr(error, 'reason', error)}", advice)
+    return Finding(check, True, f"{url} answers")

@@ -1,0 +1,82 @@
+"""`offhook deliveries` and `offhook calls`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from offhook.cli.remote import Server, remote, show_fields, show_json, show_rows
+
+_DELIVERIES = {
+    "tm_create": "time",
+    "event_type": "event",
+    "status": "status",
+    "attempt_count": "attempts",
+    "last_outcome": "last outcome",
+    "last_status_code": "HTTP",
+    "tm_next_attempt": "next attempt",
+    "event_id": "event id",
+}
+
+
+@click.group()
+def deliveries() -> None:
+    """What was sent where, and what came of it."""
+
+
+@deliveries.command("list")
+@click.option("--status", type=click.Choice(["pending", "held", "succeeded", "exhausted", "cancelled"]))
+@click.option("--type", "event_type", help="Only this type.")
+@click.option("--subject", help="Only this subject, such as call/<uuid>.")
+@click.option("--limit", type=click.IntRange(1, 100), default=50, show_default=True)
+@remote
+def list_deliveries(
+    data: Path, as_json: bool, status: str | None, event_type: str | None, subject: str | None, limit: int
+) -> None:
+    """Deliveries, newest first."""
+    query = {"status": status, "type": event_type, "subject": subject, "page_size": limit}
+    page = Server.found(data).ask("GET", "/v1.0/deliveries", query=query)
+    if as_json:
+        show_json(page)
+    else:
+        empty = "No deliveries. Is a webhook set? offhook customer set --webhook-uri https://…"
+        show_rows(page["result"], _DELIVERIES, empty)
+
+
+@click.group()
+def calls() -> None:
+    """Phone calls."""
+
+
+@calls.command("list")
+@click.option("--limit", type=click.IntRange(1, 100), default=50, show_default=True)
+@remote
+def list_calls(data: Path, as_json: bool, limit: int) -> None:
+    """Calls, newest first."""
+    page = Server.found(data).ask("GET", "/v1.0/calls", query={"page_size": limit})
+    if as_json:
+        show_json(page)
+        return
+    rows = [{**call, "from": call["source"]["target"], "to": call["destination"]["target"]} for call in page["result"]]
+    columns = {
+        "tm_create": "time",
+        "from": "from",
+        "to": "to",
+        "status": "status",
+        "hangup_reason": "ended",
+        "id": "id",
+    }
+    show_rows(rows, columns, "No calls yet. Dial a number, or run: make call")
+
+
+@calls.command("hangup")
+@click.argument("call_id")
+@remote
+def hang_up(data: Path, as_json: bool, call_id: str) -> None:
+    """Hang a call up."""
+    call = Server.found(data).ask("POST", f"/v1.0/calls/{call_id}/hangup")
+    if as_json:
+        show_json(call)
+    else:
+        show_fields(call)
