@@ -28,8 +28,10 @@ class StoredCall(msgspec.Struct, frozen=True):
     channel_id: str
 
 
-def add_call(tx: Transaction, call: Call, channel_id: str) -> None:
-    """Keep a new call."""
+def add_call(tx: Transaction, call: Call, channel_id: str) -> bool:
+    """Keep a new call. False if it is kept already: the answer to an earlier commit was lost."""
+    if tx.reader.execute(sa.select(calls.c.key).where(calls.c.id == call.id)).first():
+        return False
     tx.connection.execute(
         sa.insert(calls).values(
             key=tx.next_key("calls"),
@@ -42,15 +44,18 @@ def add_call(tx: Transaction, call: Call, channel_id: str) -> None:
             tm_update=tx.now_us,
         )
     )
+    return True
 
 
-def save_call(tx: Transaction, call: Call) -> None:
-    """Keep what a call is now."""
-    tx.connection.execute(
+def save_call(tx: Transaction, call: Call) -> bool:
+    """Keep what a call is now. False if that is kept already: the answer to an earlier commit was lost."""
+    document = _encoder.encode(call)
+    saved = tx.connection.execute(
         sa.update(calls)
-        .where(calls.c.id == call.id)
-        .values(is_open=is_open(call), document=_encoder.encode(call), tm_update=tx.now_us)
+        .where(calls.c.id == call.id, calls.c.document != document)
+        .values(is_open=is_open(call), document=document, tm_update=tx.now_us)
     )
+    return bool(saved.rowcount)
 
 
 def open_calls(connection: sa.Connection) -> list[StoredCall]:

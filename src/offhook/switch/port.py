@@ -32,7 +32,6 @@ class HangUpReason(Enum):
 
     NORMAL = 16
     BUSY = 17
-    REJECTED = 21
     CONGESTION = 34
 
 

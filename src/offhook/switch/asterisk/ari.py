@@ -1,0 +1,113 @@
+"""The Asterisk REST Interface over aiohttp: commands, and the stream of events.
+
+https://docs.asterisk.org/Configuration/Interfaces/Asterisk-REST-Interface-ARI/ (Asterisk 16 to 22). What the events
+mean is not decided here (see `mapping`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from offhook.switch.port import NoSuchChannelError, SwitchUnavailableError
+
+APPLICATION = "offhook"
+"""The name our dialplan gives to `Stasis()`."""
+
+_TIMEOUT = aiohttp.ClientTimeout(total=5, sock_connect=3)
+_HEARTBEAT_S = 10.0
+_MAX_MESSAGE_BYTES = 1024 * 1024
+
+
+class AriEndpoint(msgspec.Struct, frozen=True):
+    """Where an Asterisk's ARI is, such as `http://127.0.0.1:8088`, and who we are there."""
+
+    url: str
+    user: str
+    password: str
+
+    def __repr__(self) -> str:
+        return f"AriEndpoint({self.url!r}, {self.user!r})"
+
+
+class AriClient:
+    """One Asterisk. The password travels in a header only, never in a URL that somebody might log."""
+
+    def __init__(self, endpoint: AriEndpoint) -> None:
+        self._base = endpoint.url.rstrip("/") + "/ari/"
+        self._auth = aiohttp.BasicAuth(endpoint.user, endpoint.password)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> AriClient:
+        self._session = aiohttp.ClientSession(auth=self._auth, timeout=_TIMEOUT)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def get(self, path: str) -> Any:
+        """What the resource is. Raises NoSuchChannelError (for whatever is not there), SwitchUnavailableError."""
+        return await self._request("GET", path, {})
+
+    async def post(self, path: str, **parameters: str) -> Any:
+        """Make or command something. Raises as `get`."""
+        return await self._request("POST", path, parameters)
+
+    async def delete(self, path: str, **parameters: str) -> None:
+        """End something. Raises as `get`."""
+        await self._request("DELETE", path, parameters)
+
+    async def put(self, path: str, body: Any) -> Any:
+        """Set something. Raises as `get`."""
+        return await self._request("PUT", path, {}, body)
+
+    async def events(self) -> AsyncIterator[dict[str, Any]]:
+        """The application's events from now on; first an empty one as soon as it is connected.
+
+        Ends when Asterisk closes the stream. Raises SwitchUnavailableError.
+        """
+        assert self._session is not None
+        try:
+            async with self._session.ws_connect(
+                self._base + "events",
+                # A channel that left the application would not be told as destroyed to those who only follow their own.
+                params={"app": APPLICATION, "subscribeAll": "true"},
+                heartbeat=_HEARTBEAT_S,
+                max_msg_size=_MAX_MESSAGE_BYTES,
+                timeout=aiohttp.ClientWSTimeout(ws_close=2),
+            ) as socket:
+                yield {}
+                async for message in socket:
+                    if message.type is aiohttp.WSMsgType.TEXT:
+                        yield msgspec.json.decode(message.data)
+        except (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError) as error:
+            raise SwitchUnavailableError(f"Asterisk's event stream failed: {_fault(error)}.") from error
+
+    async def _request(self, method: str, path: str, parameters: dict[str, str], body: Any = None) -> Any:
+        if self._session is None:
+            raise SwitchUnavailableError("Asterisk is not connected.")
+        try:
+            async with self._session.request(method, self._base + path, params=parameters, json=body) as answer:
+                content = await answer.read()
+                if answer.status == 404:
+                    raise NoSuchChannelError(f"Asterisk has no {path}.")
+                if answer.status >= 400:
+                    raise SwitchUnavailableError(f"Asterisk answered {answer.status} to {method} {path}.")
+                return msgspec.json.decode(content) if content else None
+        except (aiohttp.ClientError, TimeoutError, OSError, asyncio.LimitOverrunError, msgspec.DecodeError) as error:
+            raise SwitchUnavailableError(f"Asterisk did not take {method} {path}: {_fault(error)}.") from error
+
+
+def _fault(error: Exception) -> str:
+    """What went wrong, without anything that came from a URL or a header."""
+    if isinstance(error, aiohttp.WSServerHandshakeError):
+        return f"it answered {error.status}" + (": user or password are wrong" if error.status == 401 else "")
+    return type(error).__name__

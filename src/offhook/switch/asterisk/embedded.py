@@ -1,0 +1,270 @@
+"""The supervisor of an Asterisk of our own, in a private folder.
+
+Theory of operation. The Asterisk runs in a session of its own and outlives a server that is killed, calls and all.
+`running.json` in its folder says which process it is, where it listens and with which configuration it was started. The
+next start *adopts* it if that very process lives, was started with what would be written today, and answers over
+ARI to our password; otherwise it ends it and begins a new one. From then on a task waits for the process to end and
+starts it again, after a pause that grows if it ends soon. `stop` ends it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import secrets
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from offhook.domain.errors import MisconfiguredError
+from offhook.switch.asterisk import configuration
+from offhook.switch.asterisk.ari import AriClient, AriEndpoint
+from offhook.switch.asterisk.configuration import AsteriskPorts
+from offhook.switch.asterisk.installation import command
+from offhook.switch.asterisk.process import ProcessId
+from offhook.switch.port import NoSuchChannelError, SwitchUnavailableError
+
+log = structlog.get_logger()
+
+_READY_S = 30.0
+_ADOPT_S = 5.0
+_POLL_S = 0.05
+_END_S = 5.0
+_FIRST_PAUSE_S = 0.2
+_LONGEST_PAUSE_S = 10.0
+_STEADY_S = 30.0
+_MAX_LOG_BYTES = 10 * 1024 * 1024
+
+
+class _Running(msgspec.Struct, frozen=True):
+    """What is remembered of the Asterisk that was started last."""
+
+    process: ProcessId
+    ports: AsteriskPorts
+    fingerprint: str
+
+
+class EmbeddedAsterisk:
+    """An Asterisk in `folder`, run from the packages unpacked at `root`, with SIP at `sip_host:sip_port`."""
+
+    def __init__(
+        self, folder: Path, root: Path, *, sip_host: str, sip_port: int, rtp_ports: tuple[int, int] = (20_000, 29_999)
+    ) -> None:
+        self._folder = folder.absolute()
+        self._root = root.absolute()
+        self._sip = (sip_host, sip_port)
+        self._rtp = rtp_ports
+        self._password = ""
+        self._running: _Running | None = None
+        self._child: subprocess.Popen[bytes] | None = None
+        self._watching: asyncio.Task[None] | None = None
+
+    @property
+    def endpoint(self) -> AriEndpoint:
+        """How to reach its ARI; it stays the same over restarts. Only after `start`."""
+        assert self._running is not None
+        return AriEndpoint(f"http://127.0.0.1:{self._running.ports.ari_port}", configuration.USER, self._password)
+
+    @property
+    def pid(self) -> int:
+        """The process that runs now. Only after `start`."""
+        assert self._running is not None
+        return self._running.process.pid
+
+    async def start(self) -> None:
+        """Adopt or begin one, return once ARI answers. Raises MisconfiguredError."""
+        configuration.make_folders(self._folder)
+        self._password = _password_in(self._folder / "password")
+        before = _read(self._folder / "running.json")
+        if before is not None and await self._adopt(before):
+            log.info("asterisk.adopted", pid=before.process.pid)
+        else:
+            await self._end_stray()
+            await self._begin(before)
+        self._watching = asyncio.create_task(self._watch(), name="asterisk-supervisor")
+
+    async def stop(self) -> None:
+        """End it, and every call that it has."""
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
+            self._watching = None
+        if self._running is not None:
+            await self._end(self._running.process)
+            (self._folder / "running.json").unlink(missing_ok=True)
+
+    async def _adopt(self, before: _Running) -> bool:
+        if not before.process.is_alive:
+            return False
+        host, port = self._sip
+        same_sip = (before.ports.sip_host, before.ports.sip_port) == (host, port)
+        if same_sip and before.fingerprint == self._fingerprint(before.ports):
+            self._running = before
+            if await self._answers(_ADOPT_S):
+                return True
+            log.warning("asterisk.does_not_answer", pid=before.process.pid)
+        self._running = None
+        await before.process.end(_END_S)
+        return False
+
+    async def _end_stray(self) -> None:
+        """End one that was started and never noted: we were killed in between."""
+        try:
+            process = ProcessId.of(int((self._folder / "run" / "asterisk.pid").read_text()))
+        except (OSError, ValueError):
+            return
+        if process is not None and str(self._folder / "etc" / "asterisk.conf") in process.command_line:
+            log.warning("asterisk.stray_ended", pid=process.pid)
+            await process.end(_END_S)
+
+    async def _begin(self, before: _Running | None) -> None:
+        host, port = self._sip
+        _check_free(host, port)
+        ari_port = before.ports.ari_port if before is not None and _is_free(before.ports.ari_port) else _free_port()
+        ports = AsteriskPorts(host, port, ari_port, *self._rtp)
+        await self._spawn(ports)
+        if not await self._answers(_READY_S):
+            assert self._running is not None
+            await self._end(self._running.process)
+            raise MisconfiguredError(
+                f"The embedded Asterisk did not come up in {_READY_S:.0f} s. Its log is in {self._folder / 'log'}."
+            )
+        log.info("asterisk.started", pid=self.pid, sip=f"{host}:{port}", ari_port=ari_port)
+
+    async def _watch(self) -> None:
+        pause_s = _FIRST_PAUSE_S
+        while self._running is not None:
+            began = time.monotonic()
+            await self._running.process.ended()
+            self._reap()
+            if time.monotonic() - began > _STEADY_S:
+                pause_s = _FIRST_PAUSE_S
+            log.error("asterisk.ended", pid=self._running.process.pid, pause_s=pause_s)
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+            try:
+                await self._spawn(self._running.ports)
+            except OSError as error:
+                log.error("asterisk.not_started", error=str(error))
+
+    async def _spawn(self, ports: AsteriskPorts) -> None:
+        # From fork to the note of its id nothing may come in between, or the process could be lost.
+        await asyncio.shield(asyncio.to_thread(self._spawn_now, ports))
+
+    def _spawn_now(self, ports: AsteriskPorts) -> None:
+        etc = self._folder / "etc"
+        for name, text in configuration.files(self._folder, self._root, ports, self._password).items():
+            _write_private(etc / name, text.encode())
+        output = self._folder / "log" / "console.log"
+        _rotate(output)
+        _rotate(self._folder / "log" / "messages.log")
+        with output.open("ab") as log_file:
+            self._child = subprocess.Popen(  # noqa: S603 - our own command line, no shell
+                command(self._root, "usr/sbin/asterisk", "-f", "-C", str(etc / "asterisk.conf")),
+                cwd=self._folder,
+                env={"PATH": os.defpath, "HOME": str(self._folder), "LANG": "C.UTF-8"},
+                stdin=subprocess.DEVNULL,
+                stdout=log_file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        process = ProcessId.of(self._child.pid) or ProcessId(self._child.pid, 0)
+        self._running = _Running(process, ports, self._fingerprint(ports))
+        _write_private(self._folder / "running.json", msgspec.json.encode(self._running))
+
+    async def _end(self, process: ProcessId) -> None:
+        await process.end(_END_S)
+        self._reap()
+
+    def _reap(self) -> None:
+        if self._child is not None:
+            self._child.wait()
+            self._child = None
+
+    async def _answers(self, patience_s: float) -> bool:
+        """Whether it answers over ARI to our password in time."""
+        assert self._running is not None
+        async with AriClient(self.endpoint) as ari:
+            try:
+                async with asyncio.timeout(patience_s):
+                    while self._running.process.is_alive:
+                        try:
+                            await ari.get("asterisk/info")
+                        except (SwitchUnavailableError, NoSuchChannelError):
+                            await asyncio.sleep(_POLL_S)
+                        else:
+                            return True
+            except TimeoutError:
+                pass
+        return False
+
+    def _fingerprint(self, ports: AsteriskPorts) -> str:
+        texts = configuration.files(self._folder, self._root, ports, self._password)
+        return hashlib.sha256(msgspec.json.encode(texts, order="sorted")).hexdigest()
+
+
+def _password_in(path: Path) -> str:
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        password = secrets.token_urlsafe(32)
+        _write_private(path, password.encode())
+        return password
+
+
+def _read(path: Path) -> _Running | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_Running)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def _write_private(path: Path, content: bytes) -> None:
+    unfinished = path.with_name(path.name + ".new")
+    unfinished.unlink(missing_ok=True)
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+    unfinished.replace(path)
+
+
+def _rotate(path: Path) -> None:
+    if path.exists() and path.stat().st_size > _MAX_LOG_BYTES:
+        path.replace(path.with_name(path.name + ".1"))
+
+
+def _check_free(host: str, port: int) -> None:
+    """Raises MisconfiguredError if SIP cannot be had there, over UDP or TCP."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+        with socket.socket(family, kind) as probe:
+            if kind is socket.SOCK_STREAM:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError as error:
+                raise MisconfiguredError(
+                    f"SIP cannot listen on {host}:{port}: {error.strerror}. Choose another place with --sip HOST:PORT.",
+                    field="sip",
+                ) from error
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,95 @@
+"""SIPp scenarios of a caller, put together from a few short pieces."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_HEAD = '<?xml version="1.0" encoding="UTF-8" ?>\n<!DOCTYPE scenario SYSTEM "sipp.dtd">\n<scenario name="{}">\n'
+_SDP = """      v=0
+      o=- 1 1 IN IP4 [local_ip]
+      s=-
+      c=IN IP4 [local_ip]
+      t=0 0
+      m=audio [rtp_port] RTP/AVP 0
+      a=rtpmap:0 PCMU/8000
+      a=ptime:20
+      a=sendrecv
+"""
+_TO_TAG = "[peer_tag_param]"
+
+
+def _request(method: str, cseq: int, *, body: str = "", to_tag: str = "", branch: str = "[branch]") -> str:
+    retransmission = "" if method in ("ACK", "CANCEL") else ' retrans="500"'
+    content = "Content-Type: application/sdp\n      " if body else ""
+    return f"""  <send{retransmission}>
+    <![CDATA[
+      {method} sip:[service]@[remote_ip]:[remote_port] SIP/2.0
+      Via: SIP/2.0/[transport] [local_ip]:[local_port];branch={branch}
+      From: "[caller_name]" <sip:[caller]@[local_ip]:[local_port]>;tag=[pid]c[call_number]
+      To: <sip:[service]@[remote_ip]:[remote_port]>{to_tag}
+      Call-ID: [call_id]
+      CSeq: {cseq} {method}
+      Contact: <sip:[caller]@[local_ip]:[local_port]>
+      Max-Forwards: 70
+      {content}Content-Length: [len]
+
+{body}    ]]>
+  </send>
+"""
+
+
+def _receive(*codes: int, optional: bool = False) -> str:
+    mark = ' optional="true"' if optional else ""
+    return "".join(f'  <recv response="{code}"{mark} />\n' for code in codes)
+
+
+_OK = """  <send>
+    <![CDATA[
+      SIP/2.0 200 OK
+      [last_Via:]
+      [last_From:]
+      [last_To:]
+      [last_Call-ID:]
+      [last_CSeq:]
+      Contact: <sip:[local_ip]:[local_port]>
+      Content-Length: 0
+
+    ]]>
+  </send>
+"""
+_INVITE = _request("INVITE", 1, body=_SDP)
+_ACK = _request("ACK", 1, to_tag=_TO_TAG)
+_BYE = _request("BYE", 2, to_tag=_TO_TAG) + _receive(200)
+_ANSWERED = _receive(100, 180, 183, optional=True) + _receive(200) + _ACK
+
+
+def _refused_with(code: int) -> str:
+    return _INVITE + _receive(100, 180, 183, optional=True) + _receive(code)
+
+
+SCENARIOS = {
+    # The caller hangs up after a pause (-d).
+    "caller_hangs_up": _INVITE + _ANSWERED + "  <pause />\n" + _BYE,
+    "waits_for_bye": _INVITE + _ANSWERED + '  <recv request="BYE" timeout="30000" />\n' + _OK,
+    # A client that is refused acknowledges within the same transaction: the ACK carries the INVITE's branch.
+    "cancels_while_ringing": _INVITE
+    + _receive(100, optional=True)
+    + _receive(180)
+    + "  <pause />\n"
+    + _request("CANCEL", 1, branch="[branch-4]")
+    + _receive(200, 487)
+    + _request("ACK", 1, to_tag=_TO_TAG, branch="[branch-7]"),
+    **{
+        f"refused_{code}": _refused_with(code) + _request("ACK", 1, to_tag=_TO_TAG, branch="[branch-5]")
+        for code in (403, 486, 503, 603)
+    },
+    # A caller that vanishes without a word.
+    "falls_silent": _INVITE + _ANSWERED,
+}
+
+
+def write_scenario(name: str, folder: Path) -> Path:
+    """The scenario's file."""
+    path = folder / f"{name}.xml"
+    path.write_text(_HEAD.format(name) + SCENARIOS[name] + "</scenario>\n", encoding="utf-8")
+    return path
