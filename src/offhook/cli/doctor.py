@@ -23,7 +23,7 @@ from offhook.settings import Settings, load_settings
 
 _MIN_FREE = 1024**3
 _MAX_SKEW_S = 30
-_PROBES = ("https://www.debian.org/", "https://example.com/")
+_PROBES = ("https://example.com/", "https://example.org/")
 
 
 class Finding(msgspec.Struct, frozen=True):

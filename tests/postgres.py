@@ -1,0 +1,109 @@
+"""A real PostgreSQL for a test run: started from the binaries of a Python package, on a free port of the loopback."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pgserver
+import psycopg
+
+from tests.acceptance.server import free_port
+
+# initdb and postgres refuse to be run by root: any other user will do, and needs no entry anywhere.
+_UNPRIVILEGED = 65_534
+_BINARIES = Path(pgserver.__file__).parent / "pginstall"
+
+
+class Postgres:
+    """The server, and databases on it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self._as_user = {"user": _UNPRIVILEGED, "group": _UNPRIVILEGED} if os.geteuid() == 0 else {}
+        self._home = _reachable(folder) if self._as_user else _BINARIES
+        self._data = folder / "data"
+        self._data.mkdir(mode=0o700)
+        if self._as_user:
+            os.chown(self._data, _UNPRIVILEGED, _UNPRIVILEGED)
+        self._run("initdb", "-D", str(self._data), "-U", "offhook", "-A", "trust", "-E", "UTF8", "--no-sync")
+        self.process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    def start(self) -> None:
+        """Start, and wait until it answers."""
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [self._home / "bin" / "postgres", "-D", self._data, "-p", str(self.port), "-h", "127.0.0.1", "-k", ""],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd="/",
+                **self._as_user,  # type: ignore[arg-type]
+            )
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                psycopg.connect(self.url("postgres"), connect_timeout=2).close()
+                return
+            except psycopg.OperationalError:
+                assert self.process.poll() is None, (self.folder / "log").read_text()[-2000:]
+                assert time.monotonic() < deadline, (self.folder / "log").read_text()[-2000:]
+                time.sleep(0.05)
+
+    def stop(self) -> None:
+        """Stop at once, as if the machine had lost it."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGQUIT)
+        self.process.wait(20)
+
+    def url(self, database: str) -> str:
+        return f"postgresql://offhook@127.0.0.1:{self.port}/{database}"
+
+    def new_database(self) -> str:
+        """The URL of a fresh, empty database."""
+        name = f"test_{secrets.token_hex(6)}"
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        return self.url(name)
+
+    def _run(self, program: str, *arguments: str) -> None:
+        subprocess.run(
+            [str(self._home / "bin" / program), *arguments],
+            check=True,
+            capture_output=True,
+            cwd="/",
+            **self._as_user,  # type: ignore[arg-type]
+        )
+
+
+@contextmanager
+def running_postgres() -> Iterator[Postgres]:
+    """A server for as long as the block lasts."""
+    folder = Path(tempfile.mkdtemp(prefix="offhook-postgres-"))
+    folder.chmod(0o755)
+    server = Postgres(folder)
+    try:
+        yield server
+    finally:
+        if server.process is not None and server.process.poll() is None:
+            server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _reachable(folder: Path) -> Path:
+    """The binaries where an unprivileged user can read them: a checkout below /root, for one, cannot be entered."""
+    if all(parent.stat().st_mode & 0o001 for parent in _BINARIES.parents):
+        return _BINARIES
+    copy = folder / "pginstall"
+    shutil.copytree(_BINARIES, copy, symlinks=True)
+    return copy

@@ -1,0 +1,242 @@
+"""Durability, the one owner of a database, and upgrades from the first version on."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import alembic.command
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from offhook.domain.errors import MisconfiguredError, UnavailableError
+from offhook.store import backlog, deliveries, schema
+from offhook.store.backlog import START, load_due
+from offhook.store.database import Database, _alembic_config, sqlite_url
+from offhook.store.deliveries import list_deliveries
+from offhook.store.destinations import webhook_of
+from offhook.store.events import list_events
+from offhook.store.store import Store
+from tests.postgres import Postgres
+from tests.store.conftest import new_customer
+from tests.store.test_group_commit import publish
+
+FIRST_VERSION = Path(__file__).parent / "fixtures" / "first_version.sql"
+FIRST_CUSTOMER = "5f0b1c7e-52a3-4a0e-8a35-4b9d3d7f9a02"
+
+WRITER = """
+import asyncio, sys
+from pathlib import Path
+from offhook.domain.event import NewEvent
+from offhook.store.database import Database
+from offhook.store.store import Store
+
+async def main(url, customer):
+    store = Store(Database(url))
+    await store.start()
+    async def go_on():
+        while True:
+            print(await store.write(lambda tx: tx.add_event(NewEvent(customer, "a", "a/1", b"{}"))), flush=True)
+    await asyncio.gather(*(go_on() for _ in range(8)))
+
+asyncio.run(main(sys.argv[1], sys.argv[2]))
+"""
+
+
+async def test_a_commit_waits_for_the_disk(tmp_path: Path) -> None:
+    store = Store(Database(sqlite_url(tmp_path / "a.db")))
+    await store.start()
+    with store.database.writer.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+    await store.stop()
+
+
+async def test_what_was_answered_survives_kill_9(database_url: str) -> None:
+    store = Store(Database(database_url))
+    await store.start()
+    customer = await new_customer(store)
+    await store.stop()
+    answered: list[str] = []
+    for count in (3, 40, 150):
+        writer = subprocess.Popen(
+            [sys.executable, "-c", WRITER, database_url, customer], stdout=subprocess.PIPE, text=True
+        )
+        assert writer.stdout is not None
+        answered += [writer.stdout.readline().strip() for _ in range(count)]
+        writer.kill()
+        answered += [line.strip() for line in writer.stdout if line.endswith("\n")]
+        writer.wait(10)
+    again = Store(Database(database_url))
+    await again.start()
+    kept: list[str] = []
+    positions: list[int] = []
+    cursor = 0
+    while True:
+        found, after = await again.read(lambda connection, after=cursor: list_events(connection, customer, after=after))
+        kept += [event.id for event in found]
+        positions += [event.position for event in found]
+        if after == cursor:
+            break
+        cursor = after
+    assert set(answered) <= set(kept)
+    assert positions == list(range(1, len(kept) + 1))
+    await again.stop()
+
+
+async def test_migrations_make_exactly_the_schema(database_url: str) -> None:
+    store = Store(Database(database_url))
+    await store.start()
+    with store.database.writer.connect() as connection:
+        difference = compare_metadata(MigrationContext.configure(connection), schema.metadata)
+    await store.stop()
+    assert difference == []
+
+
+async def test_a_file_of_the_first_version_is_upgraded_with_all_that_is_in_it(tmp_path: Path) -> None:
+    file = tmp_path / "old.db"
+    with sqlite3.connect(file) as old:
+        old.executescript(FIRST_VERSION.read_text())
+    store = Store(Database(sqlite_url(file)))
+    await store.start()
+    found, _ = await store.read(lambda connection: list_events(connection, FIRST_CUSTOMER, after=0))
+    assert [event.type for event in found] == ["call_created", "call_hungup"]
+    listed, _ = await store.read(lambda connection: list_deliveries(connection, FIRST_CUSTOMER))
+    assert [row.status for row in listed] == ["pending", "succeeded"]
+    await publish(store, FIRST_CUSTOMER)
+    with store.database.writer.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []
+    await store.stop()
+
+
+async def test_a_database_of_a_newer_version_is_left_alone(database_url: str) -> None:
+    database = Database(database_url)
+    database.migrate()
+    with database.writer.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(MisconfiguredError, match="newer Offhook"):
+        database.migrate()
+    database.close()
+
+
+async def test_a_migration_that_fails_leaves_the_old_version(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = Database(database_url)
+    upgrade = alembic.command.upgrade
+
+    def break_off(*arguments: object) -> None:
+        upgrade(*arguments)  # type: ignore[arg-type]
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(alembic.command, "upgrade", break_off)
+        with pytest.raises(KeyboardInterrupt):
+            database.migrate()
+    with database.writer.connect() as connection:
+        assert not sa.inspect(connection).has_table("events")
+    database.migrate()
+    with database.writer.begin() as connection:
+        assert sa.inspect(connection).has_table("events")
+        alembic.command.check(_alembic_config(connection))
+    database.close()
+
+
+async def test_a_second_node_on_one_postgresql_is_refused(postgres: Postgres) -> None:
+    url = postgres.new_database()
+    first = Store(Database(url))
+    await first.start()
+    second = Database(url)
+    with pytest.raises(MisconfiguredError, match="Another Offhook"):
+        second.claim()
+    await first.stop()
+    second.claim()
+    second.close()
+
+
+async def test_a_full_disk_refuses_and_keeps_nothing_half_done(tmp_path: Path) -> None:
+    store = Store(Database(sqlite_url(tmp_path / "a.db")))
+    await store.start()
+    customer = await new_customer(store)
+    await publish(store, customer, 3)
+    with store.database.writer.connect() as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+
+    async def fill() -> None:
+        for _ in range(50):
+            await publish(store, customer, 200)
+
+    with pytest.raises(UnavailableError):
+        await fill()
+    full, _ = await store.read(lambda connection: list_events(connection, customer, after=0))
+    with store.database.writer.connect() as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count = 1000000")
+    await publish(store, customer)
+    pending = await store.read(
+        lambda c: load_due(c, webhook_of(c, customer).key, after=START, until_us=2**60, limit=100_000)
+    )
+    positions = [delivery.position for delivery in pending]
+    assert positions == list(range(1, len(positions) + 1))
+    assert len(full) <= len(positions)
+    await store.stop()
+
+
+async def test_postgresql_going_away_and_coming_back(postgres: Postgres) -> None:
+    store = Store(Database(postgres.new_database()))
+    told = []
+    store.subscribe(told.append)
+    await store.start()
+    customer = await new_customer(store)
+    postgres.stop()
+    with pytest.raises(UnavailableError):
+        await publish(store, customer)
+    assert told[-1].everything
+    postgres.start()
+    await publish(store, customer)
+    found, _ = await store.read(lambda connection: list_events(connection, customer, after=0))
+    assert [event.position for event in found] == [1]
+    await store.stop()
+
+
+@pytest.mark.parametrize(
+    ("statement", "index"),
+    [
+        ("load", "deliveries_pending"),
+        ("next", "deliveries_pending"),
+        ("events", "events_position"),
+        ("of event", "deliveries_event"),
+        ("exhausted", "deliveries_exhausted"),
+    ],
+)
+async def test_hot_queries_stay_on_their_index(tmp_path: Path, statement: str, index: str) -> None:
+    queries = {
+        "load": lambda c: backlog.load_due(c, 1, after=START, until_us=5, limit=5),
+        "next": lambda c: backlog.next_due_us(c, 1, after_us=5),
+        "events": lambda c: list_events(c, customer, after=0),
+        "of event": lambda c: deliveries.attempts_of_event(c, customer, event_id),
+        "exhausted": lambda c: list_deliveries(c, customer, status="exhausted"),
+    }
+    store = Store(Database(sqlite_url(tmp_path / "a.db")))
+    await store.start()
+    customer = await new_customer(store)
+    event_id = (await publish(store, customer, 3))[0]
+    seen: list[tuple[str, object]] = []
+
+    def explain(connection: sa.Connection) -> str:
+        sa.event.listen(connection, "before_cursor_execute", lambda *given: seen.append((given[2], given[3])))
+        queries[statement](connection)
+        plans = []
+        for text, values in seen:
+            plan = connection.connection.cursor().execute(f"EXPLAIN QUERY PLAN {text}", values)  # type: ignore[union-attr]
+            plans += [row[3] for row in plan.fetchall()]
+        return "\n".join(plans)
+
+    plan = await store.read(explain)
+    await store.stop()
+    assert re.search(rf"USING (COVERING )?INDEX {index}\b", plan), plan

@@ -1,0 +1,230 @@
+"""What a destination's state means for its deliveries."""
+
+from __future__ import annotations
+
+import pytest
+
+from offhook.domain.delivery import AttemptRecord
+from offhook.domain.errors import ConflictError, InvalidError, NotFoundError
+from offhook.domain.outcome import Outcome
+from offhook.store import destinations
+from offhook.store.backlog import START, load_due, load_holding, next_due_us
+from offhook.store.deliveries import attempts_of_event, deliveries_of_event, list_deliveries
+from offhook.store.events import erase_subject, get_event, list_events
+from offhook.store.replay import Replay, replay, resend
+from offhook.store.retention import Cutoffs, prune_step
+from offhook.store.stats import webhook_stats
+from offhook.store.store import Store
+from offhook.store.transaction import Committed
+from tests.store.conftest import URI, new_customer
+from tests.store.test_group_commit import publish
+
+FAR = 2**60
+
+
+async def statuses(store: Store, customer: str) -> list[str]:
+    found, _ = await store.read(lambda connection: list_deliveries(connection, customer))
+    return [row.status for row in reversed(found)]
+
+
+def record(
+    delivery_key: int, destination_key: int, *, status: str, number: int = 1, due_us: int = 0, at_us: int = 1_000
+) -> AttemptRecord:
+    good = status == "succeeded"
+    return AttemptRecord(
+        delivery_key=delivery_key,
+        destination_key=destination_key,
+        number=number,
+        uri_key=None,
+        outcome=Outcome.SUCCEEDED if good else Outcome.SERVER_ERROR,
+        status_code=200 if good else 503,
+        started_us=at_us,
+        latency_ms=12,
+        response=b"answer",
+        status=status,
+        due_us=due_us,
+        first_failed_us=None if good else at_us,
+        ended_us=at_us + 1,
+    )
+
+
+async def test_events_while_the_webhook_is_off_are_logged_and_get_no_delivery(store: Store) -> None:
+    customer = await new_customer(store, uri="")
+    await publish(store, customer, 2)
+    assert await statuses(store, customer) == []
+    found, _ = await store.read(lambda connection: list_events(connection, customer, after=0))
+    assert len(found) == 2
+    await store.write(lambda tx: destinations.set_webhook(tx, customer, uri=URI, method="POST"))
+    await publish(store, customer)
+    assert await statuses(store, customer) == ["pending"]
+    assert await replay(store, customer, Replay(after=0, only="all")) == 2
+    assert await statuses(store, customer) == ["pending"] * 3
+
+
+async def test_an_empty_uri_holds_what_is_pending_and_a_new_one_resumes(
+    store: Store, customer: str, commits: list[Committed]
+) -> None:
+    await publish(store, customer, 2)
+    await store.write(lambda tx: destinations.set_webhook(tx, customer, uri="", method=""))
+    assert await statuses(store, customer) == ["held", "held"]
+    held, _ = await store.read(lambda connection: list_deliveries(connection, customer, status="held"))
+    assert {(row.held_reason, row.tm_next_attempt) for row in held} == {("off", None)}
+    other = "https://hooks.example.com/two"
+    await store.write(lambda tx: destinations.set_webhook(tx, customer, uri=other, method="PUT"))
+    pending, _ = await store.read(lambda connection: list_deliveries(connection, customer, status="pending"))
+    assert [row.uri for row in pending] == [other, other]
+    assert commits[-1].changed
+
+
+@pytest.mark.parametrize("reason", [destinations.GONE, destinations.FAILING])
+async def test_a_disabled_destination_holds_until_it_is_enabled(store: Store, customer: str, reason: str) -> None:
+    webhook = await store.read(lambda connection: destinations.webhook_of(connection, customer))
+    await store.write(lambda tx: destinations.disable(tx, webhook.key, reason, uri_key=webhook.uri_key))
+    await publish(store, customer)
+    held, _ = await store.read(lambda connection: list_deliveries(connection, customer))
+    assert [(row.status, row.held_reason) for row in held] == [("held", reason)]
+    await store.write(lambda tx: destinations.enable_webhook(tx, customer))
+    assert await statuses(store, customer) == ["pending"]
+
+
+async def test_disabling_an_old_uri_leaves_the_new_one_alone(store: Store, customer: str) -> None:
+    webhook = await store.read(lambda connection: destinations.webhook_of(connection, customer))
+    await store.write(lambda tx: destinations.set_webhook(tx, customer, uri=URI + "/new", method="POST"))
+    assert not await store.write(
+        lambda tx: destinations.disable(tx, webhook.key, destinations.GONE, uri_key=webhook.uri_key)
+    )
+    now = await store.read(lambda connection: destinations.webhook_of(connection, customer))
+    assert now.held_reason == ""
+
+
+async def test_freezing_holds_recovering_releases_deleting_cancels(store: Store, customer: str) -> None:
+    await publish(store, customer)
+    await store.write(lambda tx: destinations.hold_customer(tx, customer))
+    assert await statuses(store, customer) == ["held"]
+    await store.write(lambda tx: destinations.release_customer(tx, customer))
+    assert await statuses(store, customer) == ["pending"]
+    await store.write(lambda tx: destinations.cancel_customer(tx, customer))
+    assert await statuses(store, customer) == ["cancelled"]
+
+
+async def test_the_backlog_is_read_in_order_and_to_its_end(store: Store, customer: str) -> None:
+    ids = await publish(store, customer, 25)
+    webhook = await store.read(lambda connection: destinations.webhook_of(connection, customer))
+    cursor, seen = START, []
+    while True:
+        chunk = await store.read(
+            lambda connection, after=cursor: load_due(connection, webhook.key, after=after, until_us=FAR, limit=4)
+        )
+        if not chunk:
+            break
+        seen += [delivery.event_id for delivery in chunk]
+        cursor = (chunk[-1].due_us, chunk[-1].key)
+    assert seen == ids
+
+
+async def test_attempts_are_kept_and_a_success_is_one_of_them(store: Store, customer: str) -> None:
+    (event_id,) = await publish(store, customer)
+    webhook = await store.read(lambda connection: destinations.webhook_of(connection, customer))
+    (delivery,) = await store.read(
+        lambda connection: load_due(connection, webhook.key, after=START, until_us=FAR, limit=9)
+    )
+    later = FAR // 2
+    await store.write(lambda tx: tx.record(record(delivery.key, webhook.key, status="pending", due_us=later)))
+    assert await store.read(lambda connection: next_due_us(connection, webhook.key, after_us=0)) == later
+    (held,) = await store.read(
+        lambda connection: load_holding(connection, webhook.key, now_us=2_000, failed_since_us=500, limit=9)
+    )
+    assert (held.attempt_count, held.first_failed_us) == (1, 1_000)
+    await store.write(
+        lambda tx: tx.record(record(delivery.key, webhook.key, status="succeeded", number=2, at_us=9_000))
+    )
+    attempts = await store.read(lambda connection: attempts_of_event(connection, customer, event_id))
+    assert [(row.number, row.outcome, row.status_code, row.response) for row in attempts] == [
+        (1, "server_error", 503, "answer"),
+        (2, "succeeded", 200, "answer"),
+    ]
+    stats = await store.read(
+        lambda connection: webhook_stats(connection, customer, since_us=0, now_us=store.clock.now_us())
+    )
+    assert (stats.succeeded, stats.pending, stats.failed_attempts, stats.success_rate) == (1, 0, 1, 1.0)
+    assert stats.latency_p50_ms == 12
+
+
+async def test_resend_hurries_what_is_pending_and_repeats_what_is_done(store: Store, customer: str) -> None:
+    (event_id,) = await publish(store, customer)
+    assert len(await store.write(lambda tx: resend(tx, customer, event_id))) == 1
+    webhook = await store.read(lambda connection: destinations.webhook_of(connection, customer))
+    (delivery,) = await store.read(
+        lambda connection: load_due(connection, webhook.key, after=START, until_us=FAR, limit=9)
+    )
+    await store.write(lambda tx: tx.record(record(delivery.key, webhook.key, status="succeeded")))
+    again = await store.write(lambda tx: resend(tx, customer, event_id))
+    assert [row.status for row in again] == ["succeeded", "pending"]
+    with pytest.raises(NotFoundError):
+        await store.write(lambda tx: resend(tx, customer, "evt_none"))
+
+
+async def test_replay_takes_what_failed_and_leaves_what_succeeded_or_is_on_its_way(store: Store, customer: str) -> None:
+    await publish(store, customer, 3)
+    webhook = await store.read(lambda connection: destinations.webhook_of(connection, customer))
+    first, second, _ = await store.read(
+        lambda connection: load_due(connection, webhook.key, after=START, until_us=FAR, limit=9)
+    )
+    await store.write(lambda tx: tx.record(record(first.key, webhook.key, status="exhausted", number=12)))
+    await store.write(lambda tx: tx.record(record(second.key, webhook.key, status="succeeded")))
+    assert await replay(store, customer, Replay(after=0)) == 1
+    assert await replay(store, customer, Replay(after=0)) == 0
+    assert await replay(store, customer, Replay(after=0, only="all")) == 1
+    assert await replay(store, customer, Replay(after=0, only="all", types=("other",))) == 0
+    await store.write(lambda tx: destinations.set_webhook(tx, customer, uri="", method=""))
+    with pytest.raises(ConflictError):
+        await replay(store, customer, Replay(after=0))
+
+
+async def test_erasing_takes_payloads_out_and_leaves_tombstones(store: Store, customer: str) -> None:
+    (event_id,) = await publish(store, customer, subject="person/1")
+    await publish(store, customer, subject="person/2")
+    assert await store.write(lambda tx: erase_subject(tx, customer, "person/1")) == 1
+    erased = await store.read(lambda connection: get_event(connection, customer, event_id))
+    assert (erased.payload, erased.is_erased, erased.data) == (b"", True, b"null")
+    assert [row.status for row in await store.read(lambda c: deliveries_of_event(c, customer, event_id))] == [
+        "cancelled"
+    ]
+    with pytest.raises(ConflictError):
+        await store.write(lambda tx: resend(tx, customer, event_id))
+    found, _ = await store.read(lambda connection: list_events(connection, customer, after=0))
+    assert [event.position for event in found] == [1, 2]
+
+
+async def test_one_customer_never_sees_anothers(store: Store, customer: str) -> None:
+    other = await new_customer(store)
+    (event_id,) = await publish(store, customer)
+    assert await statuses(store, other) == []
+    for query in (get_event, deliveries_of_event, attempts_of_event):
+        with pytest.raises(NotFoundError):
+            await store.read(lambda connection, query=query: query(connection, other, event_id))
+
+
+@pytest.mark.parametrize("token", ["x", "-1", "1.5", "9" * 30, "२"])
+async def test_a_foreign_page_token_is_refused(store: Store, customer: str, token: str) -> None:
+    with pytest.raises(InvalidError) as refused:
+        await store.read(lambda connection: list_deliveries(connection, customer, page_token=token))
+    assert refused.value.field == "page_token"
+
+
+async def test_old_events_are_forgotten_and_pending_ones_are_kept(store: Store, customer: str) -> None:
+    await publish(store, customer, 3)
+    webhook = await store.read(lambda connection: destinations.webhook_of(connection, customer))
+    first, *_ = await store.read(
+        lambda connection: load_due(connection, webhook.key, after=START, until_us=FAR, limit=9)
+    )
+    await store.write(lambda tx: tx.record(record(first.key, webhook.key, status="succeeded")))
+    young = Cutoffs(default_us=0, by_family_us={})
+    assert (await store.write(lambda tx: prune_step(tx, young, after_key=0))).event_count == 0
+    other_family = Cutoffs(default_us=0, by_family_us={"call": FAR})
+    assert (await store.write(lambda tx: prune_step(tx, other_family, after_key=0))).event_count == 0
+    old = Cutoffs(default_us=FAR, by_family_us={})
+    assert (await store.write(lambda tx: prune_step(tx, old, after_key=0))).event_count == 1
+    found, cursor = await store.read(lambda connection: list_events(connection, customer, after=0))
+    assert [event.position for event in found] == [2, 3]
+    assert cursor == 3

@@ -1,0 +1,132 @@
+"""Changes that come together are committed together, and none pays for another's fault."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+import sqlalchemy as sa
+
+from offhook.domain.errors import ConflictError, NotFoundError
+from offhook.domain.event import NewEvent, envelope
+from offhook.domain.ids import new_uuid
+from offhook.store import schema
+from offhook.store.database import Database
+from offhook.store.events import list_events
+from offhook.store.store import Store
+from offhook.store.transaction import Committed, Transaction
+from tests.store.conftest import new_customer, rows
+
+
+def event(customer: str, subject: str = "order/1", event_id: str = "", number: int = 0) -> NewEvent:
+    return NewEvent(customer, "order_paid", subject, envelope("order_paid", b'{"n":%d}' % number), event_id)
+
+
+async def publish(store: Store, customer: str, count: int = 1, subject: str = "order/1") -> list[str]:
+    return await store.write(lambda tx: [tx.add_event(event(customer, subject, number=n)) for n in range(count)])
+
+
+async def test_parallel_changes_share_commits_and_each_gets_its_own_result(
+    store: Store, customer: str, commits: list[Committed]
+) -> None:
+    before = store.group_count
+    answers = await asyncio.gather(*(publish(store, customer, 3, f"order/{n % 7}") for n in range(200)))
+    assert len({event_id for ids in answers for event_id in ids}) == 600
+    assert store.group_count - before < 100
+    told = [event for commit in commits for event in commit.events]
+    assert [event.position for event in told] == list(range(1, 601))
+    assert [event.id for event in told if event.subject == "order/3"] == [
+        event_id for number, ids in enumerate(answers) if number % 7 == 3 for event_id in ids
+    ]
+    for subject in {event.subject for event in told}:
+        sequences = [event.sequence for event in told if event.subject == subject]
+        assert sequences == list(range(1, len(sequences) + 1))
+
+
+@pytest.mark.parametrize("touches", [False, True])
+async def test_a_failing_change_costs_only_itself(store: Store, customer: str, touches: bool) -> None:
+    def fail(tx: Transaction) -> None:
+        tx.add_event(event(customer, number=99))
+        if touches:
+            tx.connection.execute(sa.update(schema.customers).values(name="changed"))
+        raise ConflictError("no")
+
+    good = [publish(store, customer) for _ in range(20)]
+    outcomes = await asyncio.gather(*good[:10], store.write(fail), *good[10:], return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes].count(ConflictError) == 1
+    found, _ = await store.read(lambda connection: list_events(connection, customer, after=0))
+    assert [found.position for found in found] == list(range(1, 21))
+    assert b"99" not in b"".join(found.payload for found in found)
+    assert rows(store, "SELECT count(*) FROM customers WHERE name = 'changed'")[0][0] == 0
+
+
+async def test_the_same_id_twice_in_one_group_is_kept_once(store: Store, customer: str) -> None:
+    def add(tx: Transaction) -> str:
+        return tx.add_event(event(customer, event_id="same"))
+
+    outcomes = await asyncio.gather(
+        *(store.write(add) for _ in range(5)), publish(store, customer), return_exceptions=True
+    )
+    assert [isinstance(outcome, Exception) for outcome in outcomes].count(True) == 4
+    found, _ = await store.read(lambda connection: list_events(connection, customer, after=0))
+    assert sorted(found.position for found in found) == [1, 2]
+
+
+async def test_an_unknown_customer_is_not_found_and_disturbs_nobody(store: Store, customer: str) -> None:
+    outcomes = await asyncio.gather(publish(store, customer), publish(store, new_uuid()), return_exceptions=True)
+    assert isinstance(outcomes[1], NotFoundError)
+    assert isinstance(outcomes[0], list)
+
+
+async def test_a_caller_that_goes_away_leaves_its_change_committed_and_told(
+    store: Store, customer: str, commits: list[Committed]
+) -> None:
+    waiting = asyncio.ensure_future(publish(store, customer))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await publish(store, customer)
+    assert sum(len(commit.events) for commit in commits) == 2
+
+
+async def test_what_a_second_start_finds_is_what_was_answered(store: Store, customer: str, database_url: str) -> None:
+    ids = await publish(store, customer, 5)
+    await store.stop()
+    again = Store(Database(database_url))
+    await again.start()
+    found, cursor = await again.read(lambda connection: list_events(connection, customer, after=0))
+    assert [found.id for found in found] == ids
+    assert cursor == 5
+    assert await publish(again, customer) not in ids
+    found, _ = await again.read(lambda connection: list_events(connection, customer, after=cursor))
+    assert [(found.position, found.sequence) for found in found] == [(6, 6)]
+    await again.stop()
+
+
+async def test_a_reader_that_pages_while_others_write_skips_and_repeats_nothing(store: Store, customer: str) -> None:
+    other = await new_customer(store)
+    seen: list[int] = []
+    done = asyncio.Event()
+
+    async def read() -> None:
+        cursor = 0
+        while True:
+            is_last = done.is_set()
+            found, cursor = await store.read(
+                lambda connection, after=cursor: list_events(connection, customer, after=after, page_size=7)
+            )
+            seen.extend(event.position for event in found)
+            if is_last and not found:
+                return
+
+    async def write(number: int) -> None:
+        for _ in range(15):
+            await publish(store, customer if number % 3 else other, number % 4 + 1, f"order/{number}")
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(read())
+        async with asyncio.TaskGroup() as writers:
+            for number in range(12):
+                writers.create_task(write(number))
+        done.set()
+    assert seen == list(range(1, len(seen) + 1))
+    assert len(seen) == sum(15 * (number % 4 + 1) for number in range(12) if number % 3)
