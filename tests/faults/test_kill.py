@@ -1,0 +1,141 @@
+"""kill -9 at random instants: what was answered 202 is delivered, once more at most, and in order."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acceptance.receiver import Received, Receiver
+from tests.acceptance.server import OffhookServer, offhook, wait_until
+
+FAST_RETRIES = {"OFFHOOK_DELIVERY__RETRY_SCHEDULE": ",".join(["200ms"] * 40)}
+
+
+class Publisher(threading.Thread):
+    """Publishes as fast as answers come, and keeps what was answered 202, in order per subject."""
+
+    def __init__(self, server: OffhookServer, name: str) -> None:
+        super().__init__(daemon=True)
+        self.server = server
+        self.prefix = name
+        self.accepted: dict[str, list[str]] = defaultdict(list)
+        self.stopping = threading.Event()
+
+    def run(self) -> None:
+        number = 0
+        while not self.stopping.is_set():
+            subject = f"ledger/{self.prefix}-{number % 5}"
+            events = [
+                {"type": "ledger_entry", "subject": subject, "data": {"number": number, "part": part}}
+                for part in range(random.randint(1, 3))
+            ]
+            status, answer = self.server.request("POST", "/v1.0/events", events)
+            if status == 202:
+                self.accepted[subject] += answer["ids"]
+            else:
+                time.sleep(0.02)
+            number += 1
+
+
+def check_ledger(accepted: dict[str, list[str]], received: list[Received]) -> None:
+    """Everything accepted arrived; what came twice is the same; first arrivals are in order per subject."""
+    bodies: dict[str, bytes] = {}
+    order: dict[str, list[str]] = defaultdict(list)
+    sequences: dict[str, list[int]] = defaultdict(list)
+    for one in received:
+        if one.id in bodies:
+            assert bodies[one.id] == one.body
+            continue
+        bodies[one.id] = one.body
+        order[one.subject].append(one.id)
+        sequences[one.subject].append(one.sequence)
+    for subject, ids in accepted.items():
+        assert set(ids) <= set(bodies), f"lost: {sorted(set(ids) - set(bodies))}"
+        assert sequences[subject] == sorted(sequences[subject])
+        known = set(ids)
+        assert [event_id for event_id in order[subject] if event_id in known] == ids
+
+
+def test_every_event_that_was_accepted_is_delivered_however_often_the_server_is_killed(
+    tmp_path: Path, receiver: Receiver, rounds: int
+) -> None:
+    receiver.answer = lambda received: 500 if random.random() < 0.03 else 200
+    server = OffhookServer(tmp_path / "data", "--no-switch", **FAST_RETRIES)
+    server.start()
+    server.ask("PUT", "/v1.0/customer", {"webhook_uri": receiver.uri, "webhook_method": "POST"})
+    publishers = [Publisher(server, f"p{number}") for number in range(4)]
+    for publisher in publishers:
+        publisher.start()
+    for _ in range(rounds):
+        time.sleep(random.uniform(0.1, 0.8))
+        server.kill()
+        server.start()
+    time.sleep(0.3)
+    for publisher in publishers:
+        publisher.stopping.set()
+        publisher.join(30)
+    accepted = {subject: ids for publisher in publishers for subject, ids in publisher.accepted.items()}
+    total = sum(len(ids) for ids in accepted.values())
+    assert total > 50 * rounds
+
+    def nothing_waits() -> Any:
+        stats = server.ask("GET", "/v1.0/webhook_stats")
+        return stats["pending"] == 0 and stats["held"] == 0
+
+    wait_until(nothing_waits, "everything is delivered", 60)
+    check_ledger(accepted, receiver.snapshot())
+    server.kill()
+
+
+def test_a_stop_lets_attempts_finish_and_counts_no_interrupted_one(tmp_path: Path, receiver: Receiver) -> None:
+    let_go = threading.Event()
+
+    def answer(received: Received) -> int:
+        let_go.wait(20)
+        return 200
+
+    receiver.answer = answer
+    server = OffhookServer(
+        tmp_path / "data", "--no-switch", OFFHOOK_DELIVERY__TIMEOUT="30s", OFFHOOK_DELIVERY__DRAIN_TIME="1s"
+    )
+    server.start()
+    server.ask("PUT", "/v1.0/customer", {"webhook_uri": receiver.uri, "webhook_method": "POST"})
+    (event_id,) = server.ask("POST", "/v1.0/events", {"type": "slow", "subject": "slow/1", "data": {}})["ids"]
+    wait_until(receiver.snapshot, "the attempt has begun")
+    assert server.stop() == 0
+    let_go.set()
+    server.start()
+    wait_until(lambda: len(receiver.snapshot()) == 2, "it is sent again")
+    first, second = receiver.snapshot()
+    assert (first.id, second.id) == (event_id, event_id)
+    assert second.headers["offhook-attempt"] == "1"
+    wait_until(
+        lambda: server.ask("GET", f"/v1.0/events/{event_id}")["deliveries"][0]["status"] == "succeeded", "recorded"
+    )
+    attempts = server.ask("GET", f"/v1.0/events/{event_id}/attempts")["result"]
+    assert [attempt["outcome"] for attempt in attempts] == ["succeeded"]
+    server.kill()
+
+
+def test_a_second_start_on_a_live_folder_refuses(tmp_path: Path) -> None:
+    server = OffhookServer(tmp_path / "data", "--no-switch")
+    server.start()
+    second = offhook("serve", "--data", str(server.data), "--no-switch", "--port", "1", check=False)
+    assert second.returncode == 1
+    assert "already runs" in second.stderr
+    assert server.ask("GET", "/v1.0/customer")["status"] == "active"
+    server.kill()
+
+
+@pytest.mark.parametrize("option", ["--port"])
+def test_a_port_in_use_is_named(tmp_path: Path, receiver: Receiver, option: str) -> None:
+    server = OffhookServer(tmp_path / "data", "--no-switch")
+    refused = offhook("serve", "--data", str(server.data), "--no-switch", option, str(receiver.port), check=False)
+    assert refused.returncode == 1
+    assert f"127.0.0.1:{receiver.port}" in refused.stderr
