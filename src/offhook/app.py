@@ -39,7 +39,7 @@ from offhook.settings import Settings
 from offhook.store.customers import count_customers
 from offhook.store.database import Database, sqlite_url
 from offhook.store.store import Store
-from offhook.switchboard import start_telephony
+from offhook.switchboard import Switchboard, start_asterisk, start_calls
 from offhook.web.app import create_app
 from offhook.web.limits import Rate
 from offhook.web.services import Services, WebSettings
@@ -145,13 +145,14 @@ class Node:
         settings = self._settings
         listening = _listen(settings)
         self._stack.callback(listening.close)
+        board = await start_asterisk(settings, self._folder, self._stack)
         store = Store(open_database(settings, self._folder.path))
         await store.start()
         self._stack.push_async_callback(store.stop)
         await self._first_start(store)
 
         registry = _registry()
-        policy = _network_policy(settings)
+        policy = _network_policy(settings, board)
         sender = HttpSender(
             policy,
             timeout=settings["delivery.timeout"],
@@ -168,7 +169,7 @@ class Node:
 
         passwords = Passwords()
         authenticator = Authenticator(store, await load_login_tokens(store, settings["auth.token_lifetime"]), passwords)
-        telephony = await start_telephony(settings, self._folder, store, self._stack)
+        telephony = await start_calls(settings, board, store, self._stack)
         services = Services(
             settings=_web_settings(settings),
             store=store,
@@ -182,7 +183,7 @@ class Node:
         )
         await self._start_web(services, listening)
         self._recovered = True
-        _announce(settings, policy, telephony.sip)
+        _announce(settings, policy, board.sip)
 
     async def stop(self) -> None:
         """Stop everything, in the reverse order of its start."""
@@ -261,14 +262,14 @@ def _listen(settings: Settings) -> socket.socket:
     return listening
 
 
-def _network_policy(settings: Settings) -> NetworkPolicy:
+def _network_policy(settings: Settings, board: Switchboard) -> NetworkPolicy:
     """Loopback destinations are for trying things out: only while nobody else can reach this server."""
     is_local = settings["server.host"] in _LOOPBACK
     is_private = not settings["server.public_url"] and not settings["server.trusted_proxies"]
     return NetworkPolicy(
         allow_loopback=is_local and is_private,
         allowed=settings["delivery.allowed_networks"],
-        own_ports=frozenset({settings["server.port"], settings["switch.sip"][1]}),
+        own_ports=frozenset({settings["server.port"], settings["switch.sip"][1], board.port or 0}),
     )
 
 

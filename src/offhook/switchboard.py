@@ -4,23 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
+import structlog
 
 from offhook.domain.call import Call
-from offhook.domain.errors import UnavailableError
+from offhook.domain.errors import MisconfiguredError, UnavailableError
 from offhook.folder import DataFolder
 from offhook.settings import Settings
+from offhook.store.customers import first_customer_id
 from offhook.store.store import Store
+from offhook.switch.asterisk.ari import AriEndpoint
+from offhook.switch.asterisk.embedded import EmbeddedAsterisk
+from offhook.switch.asterisk.installation import default_root, is_installed
+from offhook.switch.asterisk.switch import AsteriskSwitch
+from offhook.telephony.calls import CallService
+from offhook.telephony.live_call import CallSettings
 from offhook.web.services import CallControl
+
+log = structlog.get_logger()
 
 
 class Telephony(msgspec.Struct, frozen=True):
-    """Control of calls for the API, what is not ready yet ("" if nothing), and where SIP is taken ("" if nowhere)."""
+    """Control of calls for the API, and what is not ready yet ("" if nothing)."""
 
     calls: CallControl
     missing: Callable[[], str]
-    sip: str
 
 
 class NoCalls:
@@ -31,6 +42,73 @@ class NoCalls:
         raise UnavailableError("This server runs without a phone system. Start it without --no-switch.")
 
 
-async def start_telephony(settings: Settings, folder: DataFolder, store: Store, stack: AsyncExitStack) -> Telephony:
-    """Start what the settings ask for; `stack` stops it again."""
-    return Telephony(NoCalls(), lambda: "", "")
+class Switchboard(msgspec.Struct, frozen=True):
+    """Where the Asterisk is, None without one; `sip` is where the embedded one takes calls."""
+
+    endpoint: AriEndpoint | None
+    sip: str = ""
+
+    @property
+    def port(self) -> int | None:
+        """The port of its ARI, which no webhook may reach."""
+        return None if self.endpoint is None else urlsplit(self.endpoint.url).port
+
+
+async def start_asterisk(settings: Settings, folder: DataFolder, stack: AsyncExitStack) -> Switchboard:
+    """Find the Asterisk that the settings ask for, or start it; `stack` stops it again. Raises MisconfiguredError."""
+    if not settings["switch.enabled"]:
+        return Switchboard(None)
+    if settings["switch.asterisk_url"]:
+        return Switchboard(_own_endpoint(settings))
+    if not is_installed(default_root()):
+        log.warning(
+            "switch.missing",
+            hint="no embedded Asterisk here: run `make setup`, or point to your own with --asterisk URL",
+        )
+        return Switchboard(None)
+    host, port = settings["switch.sip"]
+    asterisk = EmbeddedAsterisk(
+        folder.path / "asterisk",
+        default_root(),
+        sip_host=host,
+        sip_port=port,
+        rtp_ports=(settings["switch.rtp_first"], settings["switch.rtp_last"]),
+    )
+    await asterisk.start()
+    stack.push_async_callback(asterisk.stop)
+    return Switchboard(asterisk.endpoint, asterisk.sip)
+
+
+async def start_calls(settings: Settings, board: Switchboard, store: Store, stack: AsyncExitStack) -> Telephony:
+    """Take calls; `stack` ends them again, while the switch can still be told to."""
+    if board.endpoint is None:
+        return Telephony(NoCalls(), lambda: "")
+    switch = AsteriskSwitch(board.endpoint)
+
+    async def owner_of_number(number: str) -> str | None:
+        """Until customers have numbers, every number is the first customer's."""
+        return await store.read(first_customer_id)
+
+    calls = CallService(
+        store,
+        switch,
+        owner_of_number,
+        CallSettings(ring_time=settings["switch.ring_time"], greeting=settings["switch.greeting"]),
+    )
+    await calls.start()
+    stack.push_async_callback(switch.stop)
+    stack.push_async_callback(calls.stop)
+    await switch.start()
+    return Telephony(calls, lambda: "" if switch.is_connected else "Asterisk is not connected")
+
+
+def _own_endpoint(settings: Settings) -> AriEndpoint:
+    file = Path(settings["switch.asterisk_password_file"])
+    try:
+        password = file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise MisconfiguredError(
+            f"The ARI password cannot be read from {str(file)!r}: {error}. Set switch.asterisk_password_file.",
+            field="switch.asterisk_password_file",
+        ) from None
+    return AriEndpoint(str(settings["switch.asterisk_url"]).rstrip("/"), settings["switch.asterisk_user"], password)
