@@ -24,7 +24,8 @@ class DataFolder:
     """A folder that belongs to this process while it is open.
 
     Entering makes the folder (mode 0700) and locks it. Raises MisconfiguredError if another process has it, or if it
-    cannot be written. The lock goes with the process, however it ends.
+    cannot be written. The lock goes with the process, however it ends. What this process makes from then on is for
+    its owner's eyes only, also in a folder that somebody else made.
     """
 
     def __init__(self, path: Path) -> None:
@@ -32,6 +33,7 @@ class DataFolder:
         self._lock: IO[str] | None = None
 
     def __enter__(self) -> DataFolder:
+        os.umask(0o077)
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = (self.path / "lock").open("a+")

@@ -11,13 +11,7 @@ import click
 
 from offhook.cli.remote import Server, remote, show_fields, show_json, show_rows
 
-_COLUMNS = {
-    "tm_create": "time",
-    "position": "position",
-    "type": "type",
-    "subject": "subject",
-    "sequence": "seq",
-}
+_COLUMNS = {"position": "pos", "tm_create": "time", "type": "type", "subject": "subject"}
 _DELIVERIES = {
     "destination": "destination",
     "status": "status",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -12,12 +13,11 @@ _DELIVERIES = {
     "tm_create": "time",
     "event_type": "event",
     "status": "status",
-    "attempt_count": "attempts",
-    "last_outcome": "last outcome",
+    "attempt_count": "tries",
     "last_status_code": "HTTP",
-    "tm_next_attempt": "next attempt",
     "event_id": "event id",
 }
+_CALLS = {"tm_create": "time", "from": "from", "to": "to", "state": "state", "id": "id"}
 
 
 @click.group()
@@ -58,16 +58,7 @@ def list_calls(data: Path, as_json: bool, limit: int) -> None:
     if as_json:
         show_json(page)
         return
-    rows = [{**call, "from": call["source"]["target"], "to": call["destination"]["target"]} for call in page["result"]]
-    columns = {
-        "tm_create": "time",
-        "from": "from",
-        "to": "to",
-        "status": "status",
-        "hangup_reason": "ended",
-        "id": "id",
-    }
-    show_rows(rows, columns, "No calls yet. Dial a number, or run: make call")
+    show_rows([_call_row(call) for call in page["result"]], _CALLS, "No calls yet. Dial a number, or run: make call")
 
 
 @calls.command("hangup")
@@ -80,3 +71,8 @@ def hang_up(data: Path, as_json: bool, call_id: str) -> None:
         show_json(call)
     else:
         show_fields(call)
+
+
+def _call_row(call: dict[str, Any]) -> dict[str, Any]:
+    state = call["hangup_reason"] or call["status"]
+    return {**call, "from": call["source"]["target"], "to": call["destination"]["target"], "state": state}

@@ -92,7 +92,7 @@ def show_rows(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], emp
     if not rows:
         click.echo(empty)
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
     for title in columns.values():
         table.add_column(title, overflow="fold")
     for row in rows:
@@ -119,7 +119,7 @@ def _styled(name: str, value: object) -> str:
     text = _text(value).replace("[", "\\[")
     if name.startswith("tm_"):
         # The day is rarely what one looks for; the whole time is in --json.
-        return text[11:23].rstrip("Z")
+        return text[11:19]
     colours = {"succeeded": "green", "pending": "yellow", "held": "yellow", "exhausted": "red"}
     return f"[{colours[text]}]{text}[/]" if text in colours else text
 

@@ -1,0 +1,163 @@
+"""A number is dialled on a real phone: what the customer's endpoint is told, whatever is killed meanwhile."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.receiver import Receiver
+from tests.acceptance.server import OffhookServer, wait_until
+from tests.examples.program import EXAMPLES, running
+from tests.sipp.phone import sipp_command
+from tests.sipp.switches import free_sip_port
+
+SCENARIO = Path(__file__).parents[2] / "scripts" / "call.xml"
+WHOLE_CALL = ["call_created", "call_ringing", "call_answered", "call_updated", "call_updated", "call_hungup"]
+
+
+class PhoneServer(OffhookServer):
+    """A server with its embedded Asterisk."""
+
+    def __init__(self, data: Path) -> None:
+        self.sip = f"127.0.0.1:{free_sip_port()}"
+        super().__init__(data, "--sip", self.sip, OFFHOOK_SWITCH__RING_TIME="300ms")
+
+    def dial(self, folder: Path, talk_s: float = 1.0) -> subprocess.Popen[bytes]:
+        """Call from a real phone, talk, hang up."""
+        arguments = ["-sf", str(SCENARIO), "-s", "+15559876543", "-i", "127.0.0.1", "-m", "1", "-nostdin"]
+        return subprocess.Popen(
+            [*sipp_command(), *arguments, "-d", str(int(talk_s * 1000)), "-timeout", "60", self.sip],
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "TERM": "dumb"},
+        )
+
+    def asterisk_pid(self) -> int:
+        running = json.loads((self.data / "asterisk" / "running.json").read_text())
+        pid: int = running["process"]["pid"]
+        return pid
+
+
+@pytest.fixture
+def server(tmp_path: Path, receiver: Receiver) -> Iterator[PhoneServer]:
+    server = PhoneServer(tmp_path / "data")
+    server.start()
+    server.ask("PUT", "/v1.0/customer", {"webhook_uri": receiver.uri, "webhook_method": "POST"})
+    yield server
+    if server.process is None or server.process.poll() is not None:
+        server.start()
+    assert server.stop() == 0
+
+
+def types(receiver: Receiver) -> list[str]:
+    return [received.type for received in receiver.first_arrivals()]
+
+
+def wait_for(receiver: Receiver, event_type: str) -> None:
+    wait_until(lambda: event_type in types(receiver), f"{event_type} arrives")
+
+
+def the_end(receiver: Receiver) -> dict[str, str]:
+    """The one call_hungup there is, and nothing after it."""
+    wait_for(receiver, "call_hungup")
+    assert types(receiver).count("call_hungup") == 1
+    assert types(receiver)[-1] == "call_hungup"
+    data: dict[str, str] = receiver.first_arrivals()[-1].event["data"]
+    return data
+
+
+def test_a_dialled_number_becomes_signed_webhooks_in_order(
+    server: PhoneServer, receiver: Receiver, tmp_path: Path
+) -> None:
+    assert server.dial(tmp_path, talk_s=2.5).wait(40) == 0
+    end = the_end(receiver)
+    assert types(receiver) == WHOLE_CALL
+    assert [received.sequence for received in receiver.first_arrivals()] == [1, 2, 3, 4, 5, 6]
+    assert {received.subject for received in receiver.snapshot()} == {f"call/{end['id']}"}
+    assert (end["hangup_by"], end["hangup_reason"], end["direction"]) == ("remote", "normal", "incoming")
+    assert end["tm_create"] < end["tm_ringing"] < end["tm_progressing"] < end["tm_hangup"]
+    receiver.verify_all(server.credentials["webhook_secret"])
+    assert server.ask("GET", f"/v1.0/calls/{end['id']}") == end
+
+
+def test_the_tutorials_flask_program_sees_a_real_call_end(server: PhoneServer, tmp_path: Path) -> None:
+    with running([sys.executable, str(EXAMPLES / "python" / "tutorial_flask.py")]) as program:
+        uri = f"http://127.0.0.1:{program.port}/voipbin/webhook"
+        server.ask("PUT", "/v1.0/customer", {"webhook_uri": uri, "webhook_method": "POST"})
+        assert server.dial(tmp_path).wait(40) == 0
+        call = wait_until(
+            lambda: [call for call in server.ask("GET", "/v1.0/calls")["result"] if call["status"] == "hangup"],
+            "the call is over",
+        )[0]
+        program.wait_for_line(f"Call {call['id']} ended: normal")
+
+
+def test_we_hang_up(server: PhoneServer, receiver: Receiver, tmp_path: Path) -> None:
+    phone = server.dial(tmp_path, talk_s=30)
+    wait_for(receiver, "call_answered")
+    (call,) = server.ask("GET", "/v1.0/calls")["result"]
+    assert server.ask("POST", f"/v1.0/calls/{call['id']}/hangup")["status"] == "terminating"
+    end = the_end(receiver)
+    assert (end["hangup_by"], end["hangup_reason"]) == ("local", "normal")
+    phone.kill()
+    phone.wait()
+
+
+def test_killing_the_server_in_mid_call_loses_nothing_of_it(
+    server: PhoneServer, receiver: Receiver, tmp_path: Path
+) -> None:
+    phone = server.dial(tmp_path, talk_s=4)
+    wait_for(receiver, "call_answered")
+    asterisk = server.asterisk_pid()
+    server.kill()
+    server.start()
+    assert server.asterisk_pid() == asterisk
+    assert phone.wait(40) == 0
+    end = the_end(receiver)
+    assert (end["hangup_by"], end["hangup_reason"]) == ("remote", "normal")
+
+
+def test_a_call_that_ends_while_the_server_is_dead_is_told_at_its_next_start(
+    server: PhoneServer, receiver: Receiver, tmp_path: Path
+) -> None:
+    phone = server.dial(tmp_path, talk_s=1.5)
+    wait_for(receiver, "call_answered")
+    server.kill()
+    assert phone.wait(40) == 0
+    server.start()
+    assert the_end(receiver)["status"] == "hangup"
+
+
+def test_killing_asterisk_in_mid_call_ends_the_call_once(
+    server: PhoneServer, receiver: Receiver, tmp_path: Path
+) -> None:
+    phone = server.dial(tmp_path, talk_s=30)
+    wait_for(receiver, "call_answered")
+    os.kill(server.asterisk_pid(), signal.SIGKILL)
+    assert the_end(receiver)["hangup_by"] == "remote"
+    phone.kill()
+    phone.wait()
+    wait_until(lambda: server.request("GET", "/readyz")[0] == 200, "a new Asterisk is connected")
+    assert server.dial(tmp_path, talk_s=0.5).wait(40) == 0
+    wait_until(lambda: types(receiver).count("call_hungup") == 2, "the next call works")
+
+
+def test_a_stop_ends_calls_and_says_so(server: PhoneServer, receiver: Receiver, tmp_path: Path) -> None:
+    phone = server.dial(tmp_path, talk_s=30)
+    wait_for(receiver, "call_answered")
+    asterisk = server.asterisk_pid()
+    assert server.stop() == 0
+    end = the_end(receiver)
+    assert (end["hangup_by"], end["hangup_reason"]) == ("local", "normal")
+    assert not Path(f"/proc/{asterisk}").exists()
+    phone.kill()
+    phone.wait()
