@@ -61,9 +61,9 @@ async def phone(
     folder.mkdir(parents=True, exist_ok=True)
     process = await asyncio.create_subprocess_exec(
         *sipp_command(), switch, "-sf", str(write_scenario(scenario, folder)), "-s", dialled,
-        "-i", "127.0.0.1", "-m", str(call_count), "-l", str(call_count), "-r", str(call_count), "-d", str(pause_ms),
+        "-i", "127.0.0.1", "-m", str(call_count), "-l", str(call_count), "-r", "50", "-d", str(pause_ms),
         "-key", "caller", caller, "-key", "caller_name", caller_name, "-key", "rtp_port", str(rtp_port),
-        "-timeout", "40", "-timeout_error", "-trace_err", "-trace_msg", "-nostdin",
+        "-timeout", "40", "-timeout_error", "-trace_err", "-nostdin",
         cwd=folder, env={**os.environ, "TERM": "dumb"},
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip

@@ -25,7 +25,7 @@ _MAX_MESSAGE_BYTES = 1024 * 1024
 
 
 class AriEndpoint(msgspec.Struct, frozen=True):
-    """Where an Asterisk's ARI is, such as `http://127.0.0.1:8088`, and who we are there."""
+    """Where an Asterisk's ARI is, such as `http://127.0.0.1:8088/ari`, and who we are there."""
 
     url: str
     user: str
@@ -39,12 +39,12 @@ class AriClient:
     """One Asterisk. The password travels in a header only, never in a URL that somebody might log."""
 
     def __init__(self, endpoint: AriEndpoint) -> None:
-        self._base = endpoint.url.rstrip("/") + "/ari/"
-        self._auth = aiohttp.BasicAuth(endpoint.user, endpoint.password)
+        self._base = endpoint.url.rstrip("/").removesuffix("/ari") + "/ari/"
+        self._headers = {"Authorization": aiohttp.encode_basic_auth(endpoint.user, endpoint.password)}
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> AriClient:
-        self._session = aiohttp.ClientSession(auth=self._auth, timeout=_TIMEOUT)
+        self._session = aiohttp.ClientSession(headers=self._headers, timeout=_TIMEOUT)
         return self
 
     async def __aexit__(

@@ -68,13 +68,19 @@ class EmbeddedAsterisk:
     def endpoint(self) -> AriEndpoint:
         """How to reach its ARI; it stays the same over restarts. Only after `start`."""
         assert self._running is not None
-        return AriEndpoint(f"http://127.0.0.1:{self._running.ports.ari_port}", configuration.USER, self._password)
+        return AriEndpoint(f"http://127.0.0.1:{self._running.ports.ari_port}/ari", configuration.USER, self._password)
 
     @property
     def pid(self) -> int:
         """The process that runs now. Only after `start`."""
         assert self._running is not None
         return self._running.process.pid
+
+    @property
+    def sip(self) -> str:
+        """Where it takes calls, as HOST:PORT."""
+        host, port = self._sip
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     async def start(self) -> None:
         """Adopt or begin one, return once ARI answers. Raises MisconfiguredError."""
@@ -134,7 +140,7 @@ class EmbeddedAsterisk:
             raise MisconfiguredError(
                 f"The embedded Asterisk did not come up in {_READY_S:.0f} s. Its log is in {self._folder / 'log'}."
             )
-        log.info("asterisk.started", pid=self.pid, sip=f"{host}:{port}", ari_port=ari_port)
+        log.info("asterisk.started", pid=self.pid, sip=self.sip, ari_port=ari_port)
 
     async def _watch(self) -> None:
         pause_s = _FIRST_PAUSE_S

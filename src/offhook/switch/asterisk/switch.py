@@ -106,8 +106,14 @@ class AsteriskSwitch:
         self._echoing.add(channel_id)
         try:
             await self._ari.post(f"bridges/{bridge}", type="mixing", name="offhook-echo")
+            # With its originator's formats nothing is transcoded; without, it would be at 192 kHz.
             await self._ari.post(
-                "channels/create", endpoint=_ECHO_DIALPLAN, app=APPLICATION, appArgs="echo", channelId=echo
+                "channels/create",
+                endpoint=_ECHO_DIALPLAN,
+                app=APPLICATION,
+                appArgs="echo",
+                channelId=echo,
+                originator=channel_id,
             )
             await self._ari.post(f"bridges/{bridge}/addChannel", channel=f"{channel_id},{echo}")
             await self._ari.post(f"channels/{echo}/dial", timeout="10")

@@ -1,0 +1,310 @@
+"""SIPp calls a real Asterisk: the events of each call are exactly those that it should have."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from contextlib import AsyncExitStack
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from offhook.domain.catalogue.call import Call
+from offhook.domain.errors import NotFoundError
+from offhook.domain.ids import NIL_UUID, new_uuid
+from offhook.switch.asterisk.ari import AriClient
+from offhook.telephony.live_call import CallSettings
+from tests.sipp.phone import phone
+from tests.sipp.proxy import Proxy
+from tests.sipp.switches import SharedAsterisk, eventually, own_asterisk
+from tests.telephony.conftest import PATIENT, QUICK, die, running_node
+
+ANSWERED = ["call_created", "call_ringing", "call_answered", "call_updated", "call_updated"]
+
+
+async def nothing_left(asterisk: SharedAsterisk) -> None:
+    """No channel and no bridge stays behind."""
+    async with AriClient(asterisk.endpoint) as ari:
+
+        async def is_empty() -> bool:
+            return not await ari.get("channels") and not await ari.get("bridges")
+
+        await eventually(is_empty, "the switch is empty")
+
+
+async def test_a_call_is_answered_and_the_caller_hangs_up(asterisk: SharedAsterisk, tmp_path: Path) -> None:
+    async with running_node(tmp_path / "db", asterisk.endpoint) as node:
+        async with phone(
+            "caller_hangs_up", asterisk.sip, tmp_path / "sipp", dialled="+15550100200", pause_ms=2500
+        ) as p:
+            await node.saw("call_updated", 2)
+            await p.done()
+        hungup = await node.saw("call_hungup")
+        assert node.types() == [*ANSWERED, "call_hungup"]
+        shapes = [msgspec.convert(data, Call, strict=True) for _, data in node.events]
+        assert [shape.status for shape in shapes] == [
+            "dialing", "ringing", "progressing", "progressing", "progressing", "hangup",
+        ]  # fmt: skip
+        assert [shape.action.type for shape in shapes] == ["", "", "answer", "play", "echo", "echo"]
+        last = shapes[-1]
+        assert (last.hangup_by, last.hangup_reason) == ("remote", "normal")
+        assert (last.source.type, last.source.target, last.source.target_name) == ("tel", "+15550100123", "R. Miller")
+        assert (last.destination.type, last.destination.target) == ("tel", "+15550100200")
+        assert (last.direction, last.activeflow_id, last.flow_id) == ("incoming", NIL_UUID, NIL_UUID)
+        times = [last.tm_create, last.tm_ringing, last.tm_progressing, last.action.tm_execute, last.tm_hangup]
+        moments = [datetime.fromisoformat(str(time)) for time in times]
+        assert moments == sorted(moments)
+        assert timedelta(seconds=0.25) < moments[2] - moments[1] < timedelta(seconds=2)
+        assert [msgspec.to_builtins(call) for call in await node.all_calls()] == [hungup]
+    await nothing_left(asterisk)
+
+
+async def test_we_hang_up_an_answered_call(asterisk: SharedAsterisk, tmp_path: Path) -> None:
+    async with running_node(tmp_path / "db", asterisk.endpoint) as node:
+        async with phone("waits_for_bye", asterisk.sip, tmp_path / "sipp") as p:
+            echoing = await node.saw("call_updated", 2)
+            call = await node.calls.hang_up(node.customer_id, echoing["id"])
+            assert call.status == "terminating"
+            await p.done()
+        hungup = await node.saw("call_hungup")
+        assert node.types() == [*ANSWERED, "call_updated", "call_hungup"]
+        assert (hungup["hangup_by"], hungup["hangup_reason"]) == ("local", "normal")
+        again = await node.calls.hang_up(node.customer_id, echoing["id"])
+        assert again.status == "hangup"
+        for customer_id, call_id in ((node.customer_id, new_uuid()), (new_uuid(), echoing["id"])):
+            with pytest.raises(NotFoundError):
+                await node.calls.hang_up(customer_id, call_id)
+    await nothing_left(asterisk)
+
+
+async def test_the_caller_cancels_while_it_rings(asterisk: SharedAsterisk, tmp_path: Path) -> None:
+    async with running_node(tmp_path / "db", asterisk.endpoint, PATIENT) as node:
+        async with phone("cancels_while_ringing", asterisk.sip, tmp_path / "sipp") as p:
+            await p.done()
+        hungup = await node.saw("call_hungup")
+        assert node.types() == ["call_created", "call_ringing", "call_hungup"]
+        assert (hungup["hangup_by"], hungup["hangup_reason"]) == ("remote", "normal")
+        assert hungup["tm_progressing"] is None
+
+
+async def test_we_hang_up_while_it_rings(asterisk: SharedAsterisk, tmp_path: Path) -> None:
+    async with running_node(tmp_path / "db", asterisk.endpoint, PATIENT) as node:
+        async with phone("refused_603", asterisk.sip, tmp_path / "sipp") as p:
+            ringing = await node.saw("call_ringing")
+            await node.calls.hang_up(node.customer_id, ringing["id"])
+            await p.done()
+        hungup = await node.saw("call_hungup")
+        assert node.types() == ["call_created", "call_ringing", "call_updated", "call_hungup"]
+        assert (hungup["hangup_by"], hungup["hangup_reason"]) == ("local", "normal")
+
+
+async def test_a_call_that_nobody_takes_is_refused(asterisk: SharedAsterisk, tmp_path: Path) -> None:
+    async with running_node(tmp_path / "db", asterisk.endpoint, takes_calls=False) as node:
+        async with phone("refused_503", asterisk.sip, tmp_path / "sipp") as p:
+            await p.done()
+        assert node.types() == []
+
+
+async def test_more_callers_than_allowed_are_refused(asterisk: SharedAsterisk, tmp_path: Path) -> None:
+    full = CallSettings(max_live_calls=0)
+    async with running_node(tmp_path / "db", asterisk.endpoint, full) as node:
+        async with phone("refused_503", asterisk.sip, tmp_path / "sipp") as p:
+            await p.done()
+        assert node.types() == []
+
+
+async def test_ten_calls_at_once(asterisk: SharedAsterisk, tmp_path: Path) -> None:
+    async with running_node(tmp_path / "db", asterisk.endpoint) as node:
+        async with phone("caller_hangs_up", asterisk.sip, tmp_path / "sipp", call_count=10, pause_ms=3000) as p:
+            await p.done()
+        await node.saw("call_hungup", 10)
+        calls = await node.all_calls()
+        assert len(calls) == 10
+        for call in calls:
+            assert node.types(call.id) == [*ANSWERED, "call_hungup"]
+    await nothing_left(asterisk)
+
+
+@pytest.mark.parametrize("dialled", ["h", "i", "s", "t", "echo", "a,b;$(1)%22", "*98", "+1-555-0100", "x" * 70])
+async def test_any_number_can_be_dialled(asterisk: SharedAsterisk, tmp_path: Path, dialled: str) -> None:
+    async with running_node(tmp_path / "db", asterisk.endpoint, PATIENT) as node:
+        async with phone("cancels_while_ringing", asterisk.sip, tmp_path / "sipp", dialled=dialled, pause_ms=10) as p:
+            await p.done()
+        await node.saw("call_hungup")
+        number = (
+            dialled.replace("%22", '"').replace("-", "") if dialled.startswith("+") else dialled.replace("%22", '"')
+        )
+        assert node.last("call_created")["destination"]["target"] == number
+
+
+async def test_what_is_said_comes_back(asterisk: SharedAsterisk, tmp_path: Path) -> None:
+    ear = Ear()
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_datagram_endpoint(lambda: ear, local_addr=("127.0.0.1", 0))
+    port = transport.get_extra_info("sockname")[1]
+    async with (
+        running_node(tmp_path / "db", asterisk.endpoint) as node,
+        phone("waits_for_bye", asterisk.sip, tmp_path / "sipp", rtp_port=port) as p,
+    ):
+        echoing = await node.saw("call_updated", 2)
+        await ear.says_until_heard()
+        await node.calls.hang_up(node.customer_id, echoing["id"])
+        await p.done()
+    transport.close()
+
+
+async def test_without_a_server_callers_hear_503(asterisk: SharedAsterisk, tmp_path: Path) -> None:
+    async with phone("refused_503", asterisk.sip, tmp_path / "before") as p:
+        await p.done()
+    async with running_node(tmp_path / "db", asterisk.endpoint):
+        pass
+    async with phone("refused_503", asterisk.sip, tmp_path / "after") as p:
+        await p.done()
+
+
+async def test_a_graceful_stop_ends_calls(asterisk: SharedAsterisk, tmp_path: Path) -> None:
+    async with AsyncExitStack() as phones:
+        async with running_node(tmp_path / "db", asterisk.endpoint) as node:
+            p = await phones.enter_async_context(phone("waits_for_bye", asterisk.sip, tmp_path / "sipp"))
+            await node.saw("call_updated", 2)
+        assert node.types() == [*ANSWERED, "call_updated", "call_hungup"]
+        assert node.last("call_hungup")["hangup_by"] == "local"
+        await p.done()
+
+
+async def test_a_killed_server_goes_on_with_a_call_that_lives(asterisk: SharedAsterisk, tmp_path: Path) -> None:
+    async with AsyncExitStack() as phones:
+        async with running_node(tmp_path / "db", asterisk.endpoint, PATIENT) as before:
+            p = await phones.enter_async_context(phone("waits_for_bye", asterisk.sip, tmp_path / "sipp"))
+            await before.saw("call_ringing")
+            await die(before)
+        async with running_node(tmp_path / "db", asterisk.endpoint, QUICK) as after:
+            echoing = await after.saw("call_updated", 2)
+            assert after.types() == ["call_answered", "call_updated", "call_updated"]
+            assert echoing["id"] == before.last("call_created")["id"]
+            await die(after)
+        async with running_node(tmp_path / "db", asterisk.endpoint) as third:
+            await third.calls.hang_up(third.customer_id, echoing["id"])
+            await third.saw("call_hungup")
+            await p.done()
+            assert third.types() == ["call_updated", "call_hungup"]
+    await nothing_left(asterisk)
+
+
+async def test_a_call_that_ended_while_the_server_was_dead_gets_its_hungup(
+    asterisk: SharedAsterisk, tmp_path: Path
+) -> None:
+    async with AsyncExitStack() as phones:
+        async with running_node(tmp_path / "db", asterisk.endpoint) as before:
+            calling = phone("caller_hangs_up", asterisk.sip, tmp_path / "sipp", pause_ms=800)
+            p = await phones.enter_async_context(calling)
+            await before.saw("call_answered")
+            await die(before)
+        await p.done()
+    async with running_node(tmp_path / "db", asterisk.endpoint) as after:
+        hungup = await after.saw("call_hungup")
+        assert (hungup["hangup_by"], hungup["hangup_reason"]) == ("remote", "normal")
+    async with running_node(tmp_path / "db", asterisk.endpoint) as later:
+        assert later.types() == []
+
+
+async def test_a_caller_who_came_just_before_the_server_was_killed_gets_a_call(
+    asterisk: SharedAsterisk, tmp_path: Path
+) -> None:
+    async with AriClient(asterisk.endpoint) as ari:
+        stream = ari.events()  # an application that is there, and then dies having written nothing
+        await anext(stream)
+        async with phone("waits_for_bye", asterisk.sip, tmp_path / "sipp") as p:
+            async for event in stream:
+                if event["type"] == "StasisStart":
+                    break
+            await stream.aclose()  # type: ignore[attr-defined]
+            async with running_node(tmp_path / "db", asterisk.endpoint) as node:
+                echoing = await node.saw("call_updated", 2)
+                assert node.types() == ANSWERED
+                await node.calls.hang_up(node.customer_id, echoing["id"])
+                await p.done()
+
+
+async def test_a_call_survives_a_broken_connection_to_the_switch(asterisk: SharedAsterisk, tmp_path: Path) -> None:
+    proxy = Proxy(asterisk.endpoint.url)
+    await proxy.start()
+    async with running_node(tmp_path / "db", proxy.endpoint_for(asterisk.endpoint)) as node:
+        async with phone("waits_for_bye", asterisk.sip, tmp_path / "sipp") as p:
+            echoing = await node.saw("call_updated", 2)
+            proxy.cut()
+            await eventually(lambda: not node.switch.is_connected, "the cut is noticed")
+            await eventually(lambda: node.switch.is_connected, "it is connected again")
+            await node.calls.hang_up(node.customer_id, echoing["id"])
+            await p.done()
+        await node.saw("call_hungup")
+        assert node.types() == [*ANSWERED, "call_updated", "call_hungup"]
+    await proxy.stop()
+    await nothing_left(asterisk)
+
+
+async def test_a_dead_asterisk_ends_its_calls_once_and_is_back(tmp_path: Path) -> None:
+    async with (
+        own_asterisk(tmp_path / "asterisk") as asterisk,
+        running_node(tmp_path / "db", asterisk.endpoint) as node,
+    ):
+        async with phone("falls_silent", asterisk.sip, tmp_path / "one") as p:
+            await p.done()
+        await node.saw("call_updated", 2)
+        os.kill(asterisk.pid, signal.SIGKILL)
+        hungup = await node.saw("call_hungup")
+        assert (hungup["hangup_by"], hungup["hangup_reason"]) == ("remote", "failed")
+        await eventually(lambda: node.switch.is_connected, "a new Asterisk is there")
+        async with phone("caller_hangs_up", asterisk.sip, tmp_path / "two") as p:
+            await p.done()
+        await node.saw("call_hungup", 2)
+        assert node.types(hungup["id"]) == [*ANSWERED, "call_hungup"]
+
+
+async def test_a_switch_out_of_reach_for_too_long_leaves_no_call_open(asterisk: SharedAsterisk, tmp_path: Path) -> None:
+    proxy = Proxy(asterisk.endpoint.url)
+    await proxy.start()
+    impatient = msgspec.structs.replace(QUICK, lost_after=timedelta(seconds=0.5))
+    async with AsyncExitStack() as phones:
+        async with running_node(tmp_path / "db", proxy.endpoint_for(asterisk.endpoint), impatient) as node:
+            p = await phones.enter_async_context(phone("waits_for_bye", asterisk.sip, tmp_path / "sipp"))
+            await node.saw("call_updated", 2)
+            await proxy.stop()
+            hungup = await node.saw("call_hungup")
+            assert (hungup["hangup_by"], hungup["hangup_reason"]) == ("remote", "failed")
+            await eventually(lambda: node.calls.live_count == 0, "no call is open")
+        async with running_node(tmp_path / "db", asterisk.endpoint) as later:
+            # The switch still had the caller; that is no new call.
+            await p.done()
+            assert later.types() == []
+
+
+class Ear(asyncio.DatagramProtocol):
+    """The caller's end of the voice: RTP (RFC 3550) with u-law (payload type 0)."""
+
+    def __init__(self) -> None:
+        self.peer: tuple[str, int] | None = None
+        self.heard: set[bytes] = set()
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        self.peer = addr
+        self.heard.add(data[12:])
+
+    async def says_until_heard(self) -> None:
+        """Send a sound that is like no other, until it comes back."""
+        await eventually(lambda: self.peer is not None, "the greeting is heard")
+        said = bytes(range(0x80, 0xD0)) * 2
+        transport = self.transport
+        for number in range(500):
+            head = b"\x80\x00" + number.to_bytes(2, "big") + (number * 160).to_bytes(4, "big") + b"\x01\x02\x03\x04"
+            transport.sendto(head + said, self.peer)
+            await asyncio.sleep(0.02)  # the pace of speech, not a wait for something
+            if said in self.heard:
+                return
+        raise AssertionError("nothing came back")
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport: asyncio.DatagramTransport = transport  # type: ignore[assignment]
