@@ -38,6 +38,8 @@ _END_S = 5.0
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 10.0
 _STEADY_S = 30.0
+# ARI answers before the modules are there that bring the dialplan and SIP.
+_SIGNS_OF_LIFE = ("asterisk/info", "asterisk/modules/pbx_config.so", "endpoints/PJSIP/local", "channels", "bridges")
 _MAX_LOG_BYTES = 10 * 1024 * 1024
 
 
@@ -200,7 +202,8 @@ class EmbeddedAsterisk:
                 async with asyncio.timeout(patience_s):
                     while self._running.process.is_alive:
                         try:
-                            await ari.get("asterisk/info")
+                            for path in _SIGNS_OF_LIFE:
+                                await ari.get(path)
                         except (SwitchUnavailableError, NoSuchChannelError):
                             await asyncio.sleep(_POLL_S)
                         else:

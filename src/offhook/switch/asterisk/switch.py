@@ -136,7 +136,8 @@ class AsteriskSwitch:
     async def _connect_once(self, pause_s: float) -> None:
         try:
             await self._stay_connected()
-        except* SwitchUnavailableError as errors:
+        except* (SwitchUnavailableError, NoSuchChannelError) as errors:
+            # Some of ARI is not found while Asterisk is still loading its modules.
             fault = errors.exceptions[0]
             log.warning("asterisk.unreachable", url=self._url, error=str(fault), pause_s=round(pause_s, 2))
         except* Exception:

@@ -1,0 +1,167 @@
+"""The supervisor, with a real Asterisk."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import stat
+from pathlib import Path
+
+import aiohttp
+import pytest
+import uvloop
+
+from offhook.domain.errors import MisconfiguredError
+from offhook.switch.asterisk.ari import AriClient, AriEndpoint
+from offhook.switch.asterisk.embedded import EmbeddedAsterisk
+from offhook.switch.asterisk.installation import default_root
+from offhook.switch.port import NoSuchChannelError, SwitchUnavailableError
+from tests.sipp.switches import eventually, free_sip_port, own_asterisk, process_of
+
+
+def abandon(asterisk: EmbeddedAsterisk) -> None:
+    """What is left when the server is killed: an Asterisk without a supervisor."""
+    assert asterisk._watching is not None
+    asterisk._watching.cancel()
+    asterisk._watching = None
+
+
+async def answers(asterisk: EmbeddedAsterisk) -> bool:
+    try:
+        async with AriClient(asterisk.endpoint) as ari:
+            await ari.get("asterisk/info")
+    except (SwitchUnavailableError, NoSuchChannelError):
+        return False
+    return True
+
+
+async def test_the_next_start_adopts_one_that_runs(tmp_path: Path) -> None:
+    port = free_sip_port()
+    first = EmbeddedAsterisk(tmp_path / "a", default_root(), sip_host="127.0.0.1", sip_port=port)
+    await first.start()
+    abandon(first)
+    second = EmbeddedAsterisk(tmp_path / "a", default_root(), sip_host="127.0.0.1", sip_port=port)
+    await second.start()
+    try:
+        assert second.pid == first.pid
+        assert second.endpoint == first.endpoint
+        assert await answers(second)
+    finally:
+        process = process_of(second.pid)
+        await second.stop()
+    assert not process.is_alive
+
+
+async def test_one_that_was_started_otherwise_is_replaced(tmp_path: Path) -> None:
+    first = EmbeddedAsterisk(tmp_path / "a", default_root(), sip_host="127.0.0.1", sip_port=free_sip_port())
+    await first.start()
+    abandon(first)
+    process = process_of(first.pid)
+    async with own_asterisk(tmp_path / "a") as second:
+        assert not process.is_alive
+        assert second.pid != first.pid
+        assert await answers(second)
+
+
+async def test_one_that_was_never_noted_is_found_by_its_pid_file(tmp_path: Path) -> None:
+    first = EmbeddedAsterisk(tmp_path / "a", default_root(), sip_host="127.0.0.1", sip_port=free_sip_port())
+    await first.start()
+    abandon(first)
+    process = process_of(first.pid)
+    (tmp_path / "a" / "running.json").unlink()
+    async with own_asterisk(tmp_path / "a") as second:
+        assert not process.is_alive
+        assert await answers(second)
+
+
+async def test_one_that_hangs_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("offhook.switch.asterisk.embedded._ADOPT_S", 0.3)
+    monkeypatch.setattr("offhook.switch.asterisk.embedded._END_S", 0.3)
+    port = free_sip_port()
+    first = EmbeddedAsterisk(tmp_path / "a", default_root(), sip_host="127.0.0.1", sip_port=port)
+    await first.start()
+    abandon(first)
+    os.kill(first.pid, signal.SIGSTOP)
+    second = EmbeddedAsterisk(tmp_path / "a", default_root(), sip_host="127.0.0.1", sip_port=port)
+    await second.start()
+    try:
+        assert second.pid != first.pid
+        assert await answers(second)
+    finally:
+        await second.stop()
+
+
+async def test_it_is_started_again_when_it_dies_at_the_same_place(tmp_path: Path) -> None:
+    async with own_asterisk(tmp_path / "a") as asterisk:
+        before, endpoint = asterisk.pid, asterisk.endpoint
+        os.kill(before, signal.SIGKILL)
+        await eventually(lambda: asterisk.pid != before, "it is started again")
+        await eventually(lambda: answers(asterisk), "it answers")
+        assert asterisk.endpoint == endpoint
+
+
+def test_it_works_on_uvloop(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with own_asterisk(tmp_path / "a") as asterisk:
+            before = asterisk.pid
+            os.kill(before, signal.SIGKILL)
+            await eventually(lambda: asterisk.pid != before, "it is started again")
+
+    uvloop.run(run())
+
+
+async def test_its_secrets_stay_in_its_folder(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    async with own_asterisk(tmp_path / "a") as asterisk:
+        password = asterisk.endpoint.password
+        for name in ("password", "running.json", "etc/ari.conf"):
+            assert stat.S_IMODE((tmp_path / "a" / name).stat().st_mode) == 0o600
+        assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o700
+        command_line = Path(f"/proc/{asterisk.pid}/cmdline").read_bytes()
+        assert password.encode() not in command_line
+        assert password not in repr(asterisk.endpoint)
+        wrong = AriEndpoint(asterisk.endpoint.url, asterisk.endpoint.user, "wrong")
+        async with AriClient(wrong) as ari:
+            with pytest.raises(SwitchUnavailableError, match="401"):
+                await ari.get("asterisk/info")
+            with pytest.raises(SwitchUnavailableError, match="401: user or password are wrong"):
+                await anext(ari.events())
+        async with aiohttp.ClientSession() as stranger, stranger.get(f"{asterisk.endpoint.url}/channels") as answer:
+            assert answer.status == 401
+    logs = b"".join(path.read_bytes() for path in (tmp_path / "a" / "log").glob("*.log"))
+    assert b"Asterisk" in logs
+    assert password.encode() not in logs
+    output = capfd.readouterr()
+    assert password not in output.out + output.err
+
+
+async def test_it_takes_connections_on_loopback_only(tmp_path: Path) -> None:
+    async with own_asterisk(tmp_path / "a") as asterisk:
+        sockets = {os.readlink(link) for link in Path(f"/proc/{asterisk.pid}/fd").iterdir() if link.is_symlink()}
+        listening = [
+            fields[1].split(":")[0]
+            for table in ("tcp", "tcp6")
+            for fields in map(str.split, Path(f"/proc/{asterisk.pid}/net/{table}").read_text().splitlines()[1:])
+            if fields[3] == "0A" and f"socket:[{fields[9]}]" in sockets
+        ]
+        assert listening == ["0100007F"] * 2  # SIP over TCP, and ARI
+
+
+async def test_a_taken_sip_port_is_refused_with_advice(tmp_path: Path) -> None:
+    with socket.socket(type=socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 0))
+        port = other.getsockname()[1]
+        asterisk = EmbeddedAsterisk(tmp_path / "a", default_root(), sip_host="127.0.0.1", sip_port=port)
+        with pytest.raises(MisconfiguredError, match="--sip"):
+            await asterisk.start()
+
+
+async def test_without_an_asterisk_the_way_out_is_named(tmp_path: Path) -> None:
+    asterisk = EmbeddedAsterisk(tmp_path / "a", tmp_path / "none", sip_host="127.0.0.1", sip_port=free_sip_port())
+    with pytest.raises(MisconfiguredError, match="--no-switch"):
+        await asterisk.start()
+
+
+async def test_a_folder_with_a_semicolon_and_a_space_in_its_name_is_fine(tmp_path: Path) -> None:
+    async with own_asterisk(tmp_path / "my; data" / "asterisk") as asterisk:
+        assert await answers(asterisk)
