@@ -193,6 +193,7 @@ def test_whatever_is_heard_a_call_moves_along_the_table_and_hangs_up_once_at_las
         ("*98", "sip", "*98"),
         ("\u0661\u0662\u0663", "sip", "\u0661\u0662\u0663"),
         ("12ab", "sip", "12ab"),
+        ("al\r\nice\x01", "sip", "alice"),
     ],
 )
 def test_an_address_is_a_number_if_it_reads_like_one(user: str, type_: str, target: str) -> None:

@@ -128,16 +128,28 @@ async def test_ten_calls_at_once(asterisk: SharedAsterisk, tmp_path: Path) -> No
     await nothing_left(asterisk)
 
 
-@pytest.mark.parametrize("dialled", ["h", "i", "s", "t", "echo", "a,b;$(1)%22", "*98", "+1-555-0100", "x" * 70])
+@pytest.mark.parametrize(
+    "dialled", ["h", "i", "s", "t", "echo", "a,b;$(1)%22", "*98", "+1-555-0100", "x" * 70, "%0d%0aX"]
+)
 async def test_any_number_can_be_dialled(asterisk: SharedAsterisk, tmp_path: Path, dialled: str) -> None:
     async with running_node(tmp_path / "db", asterisk.endpoint, PATIENT) as node:
         async with phone("cancels_while_ringing", asterisk.sip, tmp_path / "sipp", dialled=dialled, pause_ms=10) as p:
             await p.done()
         await node.saw("call_hungup")
-        number = (
-            dialled.replace("%22", '"').replace("-", "") if dialled.startswith("+") else dialled.replace("%22", '"')
-        )
+        number = {"+1-555-0100": "+15550100", "%0d%0aX": "X"}.get(dialled, dialled.replace("%22", '"'))
         assert node.last("call_created")["destination"]["target"] == number
+
+
+@pytest.mark.parametrize("said", [{"caller_name": "caf\udce9"}, {"dialled": "caf%E9"}, {"caller": "a%E9b"}])
+async def test_a_caller_whose_text_is_not_utf_8_is_a_caller_like_any_other(
+    asterisk: SharedAsterisk, tmp_path: Path, said: dict[str, str]
+) -> None:
+    async with running_node(tmp_path / "db", asterisk.endpoint, PATIENT) as node:
+        calling = phone("cancels_while_ringing", asterisk.sip, tmp_path / "sipp", pause_ms=10, **said)  # type: ignore[arg-type]
+        async with calling as p:
+            await p.done()
+        await node.saw("call_hungup")
+        assert node.types() == ["call_created", "call_ringing", "call_hungup"]
 
 
 async def test_what_is_said_comes_back(asterisk: SharedAsterisk, tmp_path: Path) -> None:
@@ -209,6 +221,24 @@ async def test_a_call_that_ended_while_the_server_was_dead_gets_its_hungup(
         assert (hungup["hangup_by"], hungup["hangup_reason"]) == ("remote", "normal")
     async with running_node(tmp_path / "db", asterisk.endpoint) as later:
         assert later.types() == []
+
+
+@pytest.mark.parametrize("count", range(1, 6))
+async def test_whenever_the_server_is_killed_each_event_comes_once(
+    asterisk: SharedAsterisk, tmp_path: Path, count: int
+) -> None:
+    async with AsyncExitStack() as phones:
+        async with running_node(tmp_path / "db", asterisk.endpoint) as before:
+            p = await phones.enter_async_context(phone("waits_for_bye", asterisk.sip, tmp_path / "sipp"))
+            await eventually(lambda: len(before.events) >= count, f"{count} events")
+            await die(before)
+        async with running_node(tmp_path / "db", asterisk.endpoint) as after:
+            await eventually(lambda: [*before.types(), *after.types()] == ANSWERED, "it goes on where it was")
+            await after.calls.hang_up(after.customer_id, before.last("call_created")["id"])
+            await p.done()
+            await after.saw("call_hungup")
+            assert [*before.types(), *after.types()] == [*ANSWERED, "call_updated", "call_hungup"]
+    await nothing_left(asterisk)
 
 
 async def test_a_caller_who_came_just_before_the_server_was_killed_gets_a_call(

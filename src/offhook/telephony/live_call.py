@@ -38,6 +38,7 @@ from offhook.telephony import greeting
 log = structlog.get_logger()
 
 _AGAIN_S = 2.0
+_PATIENCE_S = 10.0
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 5.0
 
@@ -110,12 +111,19 @@ class LiveCall:
         self._changed = asyncio.Event()
         self._due: float | None = None
         self._is_missing = False
+        self._is_asked_to_end = False
 
     async def hang_up(self) -> Call:
-        """Ask for the end; the call once that is on disk."""
-        self._line.tell(HangUpAsked())
-        while self.call.status not in ("terminating", "canceling", "hangup"):
-            await self._changed.wait()
+        """Ask for the end; the call once that is on disk. Raises UnavailableError if it takes too long."""
+        if not self._is_asked_to_end:
+            self._is_asked_to_end = True
+            self._line.tell(HangUpAsked())
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                while self.call.status not in ("terminating", "canceling", "hangup"):
+                    await self._changed.wait()
+        except TimeoutError:
+            raise UnavailableError("The call could not be ended yet. It will be as soon as possible.") from None
         return self.call
 
     async def begin(self, step: Step) -> None:

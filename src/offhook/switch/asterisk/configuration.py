@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from offhook.switch.asterisk.ari import APPLICATION
-from offhook.switch.asterisk.mapping import DIALLED, INCOMING
+from offhook.switch.asterisk.mapping import DIALLED, INCOMING, OWN_CONTEXT
 
 USER = "offhook"
 
@@ -97,8 +97,8 @@ static=yes
 writeprotect=yes
 [offhook-incoming]
 exten => _.,1,Set({DIALLED}=${{EXTEN}})
- same => n,Goto(offhook-call,s,1)
-[offhook-call]
+ same => n,Goto({OWN_CONTEXT},s,1)
+[{OWN_CONTEXT}]
 exten => s,1,Stasis({APPLICATION},{INCOMING})
  same => n,Hangup(34)
 [offhook-echo]

@@ -27,6 +27,9 @@ DIALLED = "OFFHOOK_DIALLED"
 """The channel variable in which our dialplan keeps the number that was dialled."""
 
 
+OWN_CONTEXT = "offhook-call"
+"""The context of our dialplan in which a caller is handed to our application."""
+
 EVENT_TYPES = ("StasisStart", "ChannelStateChange", "PlaybackFinished", "ChannelDestroyed")
 """The events that `input_of` has something to say about; Asterisk need not send any other."""
 
@@ -48,7 +51,7 @@ def input_of(event: Mapping[str, Any]) -> SwitchInput | None:
 
 def channel_of(channel: Mapping[str, Any], args: list[str]) -> Channel:
     """A caller's channel. Where our own dialplan did not bring it, the number dialled may be a second argument."""
-    dialled = channel.get("channelvars", {}).get(DIALLED) or "".join(args[1:2]) or channel["dialplan"]["exten"]
+    dialled = channel.get("channelvars", {}).get(DIALLED) or "".join(args[1:2]) or _extension(channel["dialplan"])
     caller = channel["caller"]
     name = caller["name"] if caller["name"] != caller["number"] else ""
     return Channel(channel["id"], channel["state"] == "Up", name, caller["number"], dialled)
@@ -68,6 +71,11 @@ def callers_in(channels: list[dict[str, Any]], application: str) -> tuple[Channe
 def started_at(information: Mapping[str, Any]) -> datetime:
     """When the Asterisk process began, out of `GET /asterisk/info`."""
     return datetime.strptime(information["status"]["startup_time"], "%Y-%m-%dT%H:%M:%S.%f%z")
+
+
+def _extension(where: Mapping[str, Any]) -> str:
+    # In our own dialplan the variable is missing only if what was dialled is not UTF-8: then nobody can name it.
+    return "" if where["context"] == OWN_CONTEXT else str(where["exten"])
 
 
 def _state_change(channel: Mapping[str, Any]) -> SwitchInput | None:
