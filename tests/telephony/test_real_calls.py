@@ -16,6 +16,7 @@ from offhook.domain.catalogue.call import Call
 from offhook.domain.errors import NotFoundError
 from offhook.domain.ids import NIL_UUID, new_uuid
 from offhook.switch.asterisk.ari import AriClient
+from offhook.telephony.calls import end_open_calls
 from offhook.telephony.live_call import CallSettings
 from tests.sipp.phone import phone
 from tests.sipp.proxy import Proxy
@@ -175,6 +176,30 @@ async def test_without_a_server_callers_hear_503(asterisk: SharedAsterisk, tmp_p
         pass
     async with phone("refused_503", asterisk.sip, tmp_path / "after") as p:
         await p.done()
+
+
+async def test_a_server_without_a_switch_ends_the_calls_of_before(asterisk: SharedAsterisk, tmp_path: Path) -> None:
+    async with AsyncExitStack() as phones:
+        async with running_node(tmp_path / "db", asterisk.endpoint) as before:
+            p = await phones.enter_async_context(phone("waits_for_bye", asterisk.sip, tmp_path / "sipp"))
+            await before.saw("call_updated", 2)
+            await die(before)
+            await end_open_calls(before.store)
+            hungup = await before.saw("call_hungup")
+            assert hungup["hangup_reason"] == "failed"
+            await end_open_calls(before.store)
+            assert before.types() == [*ANSWERED, "call_hungup"]
+        async with running_node(tmp_path / "db", asterisk.endpoint):
+            await p.done()
+
+
+async def test_a_greeting_that_does_not_exist_and_no_ringing(asterisk: SharedAsterisk, tmp_path: Path) -> None:
+    hasty = CallSettings(ring_time=timedelta(0), greeting="no-such-sound")
+    async with running_node(tmp_path / "db", asterisk.endpoint, hasty) as node:
+        async with phone("caller_hangs_up", asterisk.sip, tmp_path / "sipp", pause_ms=500) as p:
+            await p.done()
+        await node.saw("call_hungup")
+        assert node.types() == [*ANSWERED, "call_hungup"]
 
 
 async def test_a_graceful_stop_ends_calls(asterisk: SharedAsterisk, tmp_path: Path) -> None:

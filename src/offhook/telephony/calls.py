@@ -19,8 +19,9 @@ from offhook.domain import call as rules
 from offhook.domain.call import Call, Step, is_open
 from offhook.domain.errors import UnavailableError
 from offhook.domain.ids import new_uuid
-from offhook.store.calls import get_call, open_calls, recent_channels
+from offhook.store.calls import get_call, open_calls, recent_channels, save_call
 from offhook.store.store import Store
+from offhook.store.transaction import Transaction
 from offhook.switch.port import (
     Channel,
     ChannelAnswered,
@@ -281,6 +282,19 @@ def _news(line: Line, channel: Channel | None, started_at: datetime) -> CallInpu
         # This switch process is younger than the call: the one that had it died.
         return Lost()
     return ChannelGone(line.channel_id, 0, 0)
+
+
+async def end_open_calls(store: Store, clock: Clock = utc_now) -> None:
+    """End what was open before, where there is no switch any more: no call stays open for ever."""
+
+    def change(tx: Transaction) -> None:
+        for stored in open_calls(tx.reader):
+            step = rules.lost(stored.call, clock())
+            if save_call(tx, step.call):
+                for event in step.events:
+                    tx.add_event(event)
+
+    await store.write(change)
 
 
 class _StopError(Exception):
