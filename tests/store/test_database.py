@@ -164,9 +164,8 @@ async def test_a_full_disk_refuses_and_keeps_nothing_half_done(tmp_path: Path) -
     await store.start()
     customer = await new_customer(store)
     await publish(store, customer, 3)
-    with store.database.writer.connect() as connection:
-        pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
-        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+    pages = (await store.write(lambda tx: tx.reader.exec_driver_sql("PRAGMA page_count").scalar())) or 0
+    await store.write(lambda tx: tx.reader.exec_driver_sql(f"PRAGMA max_page_count = {pages}").scalar())
 
     async def fill() -> None:
         for _ in range(50):
@@ -175,8 +174,7 @@ async def test_a_full_disk_refuses_and_keeps_nothing_half_done(tmp_path: Path) -
     with pytest.raises(UnavailableError):
         await fill()
     full, _ = await store.read(lambda connection: list_events(connection, customer, after=0))
-    with store.database.writer.connect() as connection:
-        connection.exec_driver_sql("PRAGMA max_page_count = 1000000")
+    await store.write(lambda tx: tx.reader.exec_driver_sql("PRAGMA max_page_count = 1000000").scalar())
     await publish(store, customer)
     pending = await store.read(
         lambda c: load_due(c, webhook_of(c, customer).key, after=START, until_us=2**60, limit=100_000)

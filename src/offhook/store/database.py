@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 from typing import Any
 
 import alembic.command
 import alembic.config
+import psycopg
 import sqlalchemy as sa
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -74,6 +76,16 @@ class Database:
             self._lock.close()
 
 
+def is_conflict(error: BaseException) -> bool:
+    """Whether a unique or foreign key was violated; the driver's own errors come as they are on the hot path."""
+    return isinstance(error, sa.exc.IntegrityError | sqlite3.IntegrityError | psycopg.IntegrityError)
+
+
+def is_database_error(error: BaseException) -> bool:
+    """Whether the database, or the way to it, failed."""
+    return isinstance(error, sa.exc.DBAPIError | sqlite3.Error | psycopg.Error)
+
+
 def sqlite_url(path: Path) -> str:
     """The URL of an SQLite database in a file."""
     return f"sqlite:///{path}"
@@ -92,7 +104,7 @@ def _sqlite_engine(url: str, *, begin: str, pool_size: int) -> sa.Engine:
         url,
         poolclass=sa.QueuePool,
         pool_size=pool_size,
-        max_overflow=0,
+        max_overflow=1,
         connect_args={"check_same_thread": False, "timeout": 30, "cached_statements": 256},
     )
 

@@ -20,6 +20,7 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 import sqlalchemy as sa
@@ -27,7 +28,7 @@ import structlog
 
 from offhook.domain.errors import OffhookError, UnavailableError
 from offhook.store.clock import SteadyClock
-from offhook.store.database import Database
+from offhook.store.database import Database, is_conflict, is_database_error
 from offhook.store.transaction import Committed, Keys, Transaction
 
 T = TypeVar("T")
@@ -63,6 +64,7 @@ class Store:
         self._readers = ThreadPoolExecutor(database.reader_count, thread_name_prefix="store-reader")
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._connection: sa.Connection | None = None
         self._stopping = False
         self.group_count = 0
         self.change_count = 0
@@ -132,6 +134,8 @@ class Store:
             self._commit_group(group)
             if stop:
                 break
+        if self._connection is not None:
+            self._connection.close()
 
     def _commit_group(self, group: Sequence[_Change[Any]]) -> None:
         self.group_count += 1
@@ -140,6 +144,8 @@ class Store:
             self._tell(group, self._commit(group))
         except BaseException as error:
             self._keys.forget()
+            if not (isinstance(error, OffhookError) or is_conflict(error)):
+                self._drop_connection()
             if len(group) == 1:
                 self._fail(group[0], error)
                 return
@@ -147,14 +153,27 @@ class Store:
                 self._commit_group([change])
 
     def _commit(self, group: Sequence[_Change[Any]]) -> Committed:
-        with self.database.writer.connect() as connection:
-            with connection.begin():
-                now_us = self.clock.now_us()
-                transaction = Transaction(connection, self._keys, self._customer_keys, now_us)
-                for change in group:
-                    self._run_change(change, transaction)
-                transaction.flush()
-            return transaction.committed
+        connection = self._writing_connection()
+        with connection.begin():
+            transaction = Transaction(connection, self._keys, self._customer_keys, self.clock.now_us())
+            for change in group:
+                self._run_change(change, transaction)
+            transaction.flush()
+        return transaction.committed
+
+    def _writing_connection(self) -> sa.Connection:
+        """The one writing connection, kept open: fetching it from the pool would cost as much as a group's SQL."""
+        if self._connection is None or self._connection.invalidated or self._connection.closed:
+            self._connection = self.database.writer.connect()
+        return self._connection
+
+    def _drop_connection(self) -> None:
+        """After a fault that may be the connection's: the next group gets a new one."""
+        if self._connection is not None:
+            with suppress(sa.exc.SQLAlchemyError):
+                self._connection.invalidate()
+                self._connection.close()
+            self._connection = None
 
     def _run_change(self, change: _Change[Any], transaction: Transaction) -> None:
         mark = transaction.mark()
@@ -170,8 +189,8 @@ class Store:
         committed = Committed()
         if isinstance(error, OffhookError):
             change.error = error
-        elif isinstance(error, sa.exc.DBAPIError) and not isinstance(error, sa.exc.IntegrityError):
-            log.error("store.write_failed", error=str(error.orig))
+        elif is_database_error(error) and not is_conflict(error):
+            log.error("store.write_failed", error=str(getattr(error, "orig", error)))
             # The answer to COMMIT may be what was lost: whoever keeps something in memory has to look again.
             committed = Committed(everything=True)
             change.error = UnavailableError(

@@ -8,8 +8,9 @@ order of their keys, so that two nodes on one PostgreSQL cannot wait for each ot
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -23,79 +24,87 @@ from offhook.domain.ids import new_event_id
 from offhook.domain.outcome import Outcome
 from offhook.store import schema
 from offhook.store.keys import KeySource
+from offhook.store.prepared import Prepared, Row, driver_cursor
 from offhook.store.schema import DeliveryStatus
 
+_PENDING = int(DeliveryStatus.PENDING)
 _STATUS = {
     "pending": int(DeliveryStatus.PENDING),
     "succeeded": int(DeliveryStatus.SUCCEEDED),
     "exhausted": int(DeliveryStatus.EXHAUSTED),
 }
 
-_insert_events = sa.insert(schema.events)
-_insert_deliveries = sa.insert(schema.deliveries)
-_insert_attempts = sa.insert(schema.attempts)
-_advance_position = (
-    sa.update(schema.customer_positions)
-    .where(schema.customer_positions.c.customer_key == sa.bindparam("for_customer"))
-    .values(position=schema.customer_positions.c.position + sa.bindparam("count"))
-    .returning(schema.customer_positions.c.position)
-)
-# The status is asked for again: a delivery that was cancelled while an attempt was under way stays cancelled.
-_end_delivery = (
-    sa.update(schema.deliveries)
-    .where(schema.deliveries.c.key == sa.bindparam("for_key"), schema.IS_PENDING)
-    .values(
-        {
-            name: sa.bindparam(name)
-            for name in (
-                "status",
-                "attempt_count",
-                "last_outcome",
-                "last_status_code",
-                "uri_key",
-                "started_at",
-                "latency_ms",
-                "response",
-                "tm_done",
-            )
-        }
-    )
-)
-_postpone_delivery = (
-    sa.update(schema.deliveries)
-    .where(schema.deliveries.c.key == sa.bindparam("for_key"), schema.IS_PENDING)
-    .values(
-        {
-            name: sa.bindparam(name)
-            for name in (
-                "attempt_count",
-                "last_outcome",
-                "last_status_code",
-                "due_at",
-                "first_failed_at",
-            )
-        }
-    )
-)
+
+class _Statements:
+    """The hot path's statements for one dialect, with the columns in the order of the rows below."""
+
+    def __init__(self, dialect_name: str) -> None:
+        module: Any = {"sqlite": sqlite, "postgresql": postgresql}[dialect_name]
+        positions, subjects = schema.customer_positions, schema.subjects
+
+        def insert(table: sa.Table, *names: str) -> Prepared:
+            return Prepared(sa.insert(table), names, dialect_name)
+
+        def update(table: sa.Table, where: sa.ColumnElement[bool], *names: str) -> Prepared:
+            statement = sa.update(table).where(where).values({name: sa.bindparam(name) for name in names})
+            return Prepared(statement, (*names, "for_key"), dialect_name)
+
+        self.advance_position = Prepared(
+            sa.update(positions)
+            .where(positions.c.customer_key == sa.bindparam("for_key"))
+            .values(position=positions.c.position + sa.bindparam("count"))
+            .returning(positions.c.position),
+            ("count", "for_key"),
+            dialect_name,
+        )
+        upsert = module.insert(subjects)
+        self.advance_sequence = Prepared(
+            upsert.on_conflict_do_update(
+                index_elements=["customer_key", "subject"],
+                set_={"sequence": subjects.c.sequence + upsert.excluded.sequence},
+            ).returning(subjects.c.key, subjects.c.sequence),
+            ("key", "customer_key", "subject", "sequence"),
+            dialect_name,
+        )
+        targets = schema.destinations
+        self.select_destinations = Prepared(
+            sa.select(targets.c.activeflow_id, targets.c.key).where(
+                targets.c.customer_key == sa.bindparam("for_key"), targets.c.uri_key.is_not(None)
+            ),
+            ("for_key",),
+            dialect_name,
+        )
+        self.insert_events = insert(
+            schema.events,
+            *("key", "id", "customer_key", "position", "type", "subject_key", "sequence", "payload", "tm_create"),
+        )
+        self.insert_deliveries = insert(
+            schema.deliveries,
+            *("key", "event_key", "customer_key", "destination_key", "status", "due_at", "tm_create"),
+            *("attempt_count", "last_outcome"),
+        )
+        self.insert_attempts = insert(
+            schema.attempts,
+            *("delivery_key", "number", "uri_key", "outcome", "status_code", "started_at", "latency_ms", "response"),
+        )
+        # The status is asked for again: a delivery cancelled while an attempt was under way stays cancelled.
+        is_pending = sa.and_(schema.deliveries.c.key == sa.bindparam("for_key"), schema.IS_PENDING)
+        self.end_delivery = update(
+            schema.deliveries,
+            is_pending,
+            *("status", "attempt_count", "last_outcome", "last_status_code", "uri_key", "started_at", "latency_ms"),
+            *("response", "tm_done"),
+        )
+        self.postpone_delivery = update(
+            schema.deliveries,
+            is_pending,
+            *("attempt_count", "last_outcome", "last_status_code", "due_at", "first_failed_at"),
+        )
 
 
-def _upsert_subjects(module: Any) -> Any:
-    statement = module.insert(schema.subjects)
-    return statement.on_conflict_do_update(
-        index_elements=["customer_key", "subject"],
-        set_={"sequence": schema.subjects.c.sequence + statement.excluded.sequence},
-    ).returning(
-        schema.subjects.c.key,
-        schema.subjects.c.customer_key,
-        schema.subjects.c.subject,
-        schema.subjects.c.sequence,
-    )
-
-
-_subject_upserts: Mapping[str, Any] = {
-    "sqlite": _upsert_subjects(sqlite),
-    "postgresql": _upsert_subjects(postgresql),
-}
+@cache
+def _statements(dialect_name: str) -> _Statements:
+    return _Statements(dialect_name)
 
 
 class Committed(msgspec.Struct):
@@ -145,6 +154,7 @@ class Transaction:
         self._events: list[NewEvent] = []
         self._records: list[AttemptRecord] = []
         self._touched = False
+        self._statements = _statements(connection.dialect.name)
 
     @property
     def connection(self) -> sa.Connection:
@@ -205,10 +215,11 @@ class Transaction:
     def _flush_events(self) -> None:
         new = [(self.customer_key(event.customer_id), event) for event in self._events]
         self._events = []
-        positions = self._give_positions(new)
-        subjects = self._give_sequences(new)
+        cursor = driver_cursor(self._connection)
+        positions = self._give_positions(cursor, new)
+        subjects = self._give_sequences(cursor, new)
         keys = self._keys.take(self._connection, "events", len(new))
-        rows = []
+        rows: list[Row] = []
         for key, (customer_key, event) in zip(keys, new, strict=True):
             position = positions[customer_key] = positions[customer_key] + 1
             subject_key = sequence = None
@@ -217,178 +228,119 @@ class Transaction:
                 slot[1] += 1
                 subject_key, sequence = slot
             rows.append(
-                {
-                    "key": key,
-                    "id": event.id,
-                    "customer_key": customer_key,
-                    "position": position,
-                    "type": event.type,
-                    "subject_key": subject_key,
-                    "sequence": sequence,
-                    "payload": event.payload,
-                    "tm_create": self.now_us,
-                }
+                (
+                    *(key, event.id, customer_key, position, event.type, subject_key, sequence),
+                    *(event.payload, self.now_us),
+                )
             )
             self.committed.events.append(
                 Event(
-                    key,
-                    event.id,
-                    event.customer_id,
-                    event.type,
-                    event.subject,
-                    sequence,
-                    position,
-                    event.payload,
-                    self.now_us,
+                    *(key, event.id, event.customer_id, event.type, event.subject, sequence, position),
+                    *(event.payload, self.now_us),
                 )
             )
-        self._connection.execute(_insert_events, rows)
-        self._add_deliveries(new, rows)
+        self._statements.insert_events.run_many(cursor, rows)
+        self._add_deliveries(cursor, new)
 
-    def _give_positions(self, new: Sequence[tuple[int, NewEvent]]) -> dict[int, int]:
+    def _give_positions(self, cursor: Any, new: Sequence[tuple[int, NewEvent]]) -> dict[int, int]:
         """The position before the first new event, per customer."""
-        counts: dict[int, int] = defaultdict(int)
-        for customer_key, _ in new:
-            counts[customer_key] += 1
-        before = {}
-        for customer_key in sorted(counts):
-            count = counts[customer_key]
-            after = self._connection.execute(
-                _advance_position, {"for_customer": customer_key, "count": count}
-            ).scalar_one()
-            before[customer_key] = after - count
-        return before
+        counts = sorted(Counter(customer_key for customer_key, _ in new).items())
+        rows = [(count, customer_key) for customer_key, count in counts]
+        found = self._statements.advance_position.run_returning(cursor, rows)
+        return {customer_key: after[0] - count for (count, customer_key), after in zip(rows, found, strict=True)}
 
-    def _give_sequences(self, new: Sequence[tuple[int, NewEvent]]) -> dict[tuple[int, str], list[int]]:
+    def _give_sequences(self, cursor: Any, new: Sequence[tuple[int, NewEvent]]) -> dict[tuple[int, str], list[int]]:
         """For every subject its key and the sequence before its first new event."""
-        counts: dict[tuple[int, str], int] = defaultdict(int)
-        for customer_key, event in new:
-            if event.subject:
-                counts[customer_key, event.subject] += 1
+        counts = sorted(Counter((customer_key, event.subject) for customer_key, event in new if event.subject).items())
         if not counts:
             return {}
         keys = self._keys.take(self._connection, "subjects", len(counts))
-        rows = [
-            {
-                "key": key,
-                "customer_key": customer_key,
-                "subject": subject,
-                "sequence": counts[customer_key, subject],
-            }
-            for key, (customer_key, subject) in zip(keys, sorted(counts), strict=True)
-        ]
-        found = self._connection.execute(_subject_upserts[self._connection.dialect.name], rows)
-        return {
-            (row.customer_key, row.subject): [row.key, row.sequence - counts[row.customer_key, row.subject]]
-            for row in found
-        }
+        rows = [(key, *subject, count) for key, (subject, count) in zip(keys, counts, strict=True)]
+        found = self._statements.advance_sequence.run_returning(cursor, rows)
+        return {subject: [key, after - count] for (subject, count), (key, after) in zip(counts, found, strict=True)}
 
-    def _add_deliveries(self, new: Sequence[tuple[int, NewEvent]], rows: Sequence[dict[str, Any]]) -> None:
-        targets = self._destinations_of({customer_key for customer_key, _ in new})
+    def _add_deliveries(self, cursor: Any, new: Sequence[tuple[int, NewEvent]]) -> None:
+        targets = self._destinations_of(cursor, {customer_key for customer_key, _ in new})
         wanted = [
-            (destination, event, row)
-            for (customer_key, event), row in zip(new, rows, strict=True)
-            for destination in _chosen(targets, customer_key, event)
+            (destination_key, customer_key, event)
+            for (customer_key, _), event in zip(new, self.committed.events[-len(new) :], strict=True)
+            for destination_key in targets.get((customer_key, ""), ())
         ]
+        wanted += self._activeflow_deliveries(targets, new)
         if not wanted:
             return
         keys = self._keys.take(self._connection, "deliveries", len(wanted))
-        inserts = []
-        for key, (destination_key, event, row) in zip(keys, wanted, strict=True):
-            inserts.append(
-                {
-                    "key": key,
-                    "event_key": row["key"],
-                    "customer_key": row["customer_key"],
-                    "destination_key": destination_key,
-                    "status": 0,
-                    "due_at": self.now_us,
-                    "tm_create": self.now_us,
-                    "attempt_count": 0,
-                    "last_outcome": "",
-                }
-            )
-            self.committed.deliveries.append(
-                Delivery(
-                    key,
-                    destination_key,
-                    event.id,
-                    event.subject,
-                    row["sequence"],
-                    row["position"],
-                    event.payload,
-                    event.type.partition("_")[0],
-                    self.now_us,
-                    self.now_us,
-                )
-            )
-        self._connection.execute(_insert_deliveries, inserts)
-
-    def _destinations_of(self, customer_keys: Iterable[int]) -> dict[tuple[int, str], int]:
-        table = schema.destinations
-        found = self._connection.execute(
-            sa.select(table.c.customer_key, table.c.activeflow_id, table.c.key).where(
-                table.c.customer_key.in_(sorted(customer_keys)), table.c.uri_key.is_not(None)
-            )
+        now_us = self.now_us
+        self._statements.insert_deliveries.run_many(
+            cursor,
+            [
+                (key, event.key, customer_key, destination_key, _PENDING, now_us, now_us, 0, "")
+                for key, (destination_key, customer_key, event) in zip(keys, wanted, strict=True)
+            ],
         )
-        return {(row.customer_key, row.activeflow_id): row.key for row in found}
+        self.committed.deliveries += [
+            Delivery(
+                *(key, destination_key, event.id, event.subject, event.sequence, event.position, event.payload),
+                *(event.type.partition("_")[0], now_us, now_us),
+            )
+            for key, (destination_key, _, event) in zip(keys, wanted, strict=True)
+        ]
+
+    def _activeflow_deliveries(
+        self, targets: dict[tuple[int, str], list[int]], new: Sequence[tuple[int, NewEvent]]
+    ) -> list[tuple[int, int, Event]]:
+        """Deliveries to an activeflow's own destination, in addition to the customer's."""
+        return [
+            (destination_key, customer_key, event)
+            for (customer_key, added), event in zip(new, self.committed.events[-len(new) :], strict=True)
+            if added.activeflow_id
+            for destination_key in targets.get((customer_key, added.activeflow_id), ())
+        ]
+
+    def _destinations_of(self, cursor: Any, customer_keys: Iterable[int]) -> dict[tuple[int, str], list[int]]:
+        """The destinations that are on, by customer and activeflow."""
+        targets: dict[tuple[int, str], list[int]] = {}
+        for customer_key in sorted(customer_keys):
+            for activeflow_id, key in self._statements.select_destinations.fetch(cursor, (customer_key,)):
+                targets.setdefault((customer_key, activeflow_id), []).append(key)
+        return targets
 
     def _flush_records(self) -> None:
         records, self._records = self._records, []
-        failures = [record for record in records if record.status != "succeeded"]
+        cursor = driver_cursor(self._connection)
+        failures = [_attempt_row(record) for record in records if record.status != "succeeded"]
         if failures:
-            self._connection.execute(_insert_attempts, [_attempt_row(record) for record in failures])
+            self._statements.insert_attempts.run_many(cursor, failures)
         ended = [_end_row(record) for record in records if record.status != "pending"]
         if ended:
-            self._connection.execute(_end_delivery, ended)
+            self._statements.end_delivery.run_many(cursor, ended)
         postponed = [_postpone_row(record) for record in records if record.status == "pending"]
         if postponed:
-            self._connection.execute(_postpone_delivery, postponed)
+            self._statements.postpone_delivery.run_many(cursor, postponed)
 
 
-def _chosen(targets: dict[tuple[int, str], int], customer_key: int, event: NewEvent) -> list[int]:
-    chosen = [targets[customer_key, ""]] if (customer_key, "") in targets else []
-    if event.activeflow_id and (customer_key, event.activeflow_id) in targets:
-        chosen.append(targets[customer_key, event.activeflow_id])
-    return chosen
+def _attempt_row(record: AttemptRecord) -> Row:
+    return (
+        *(record.delivery_key, record.number, record.uri_key, record.outcome.value, record.status_code),
+        *(record.started_us, record.latency_ms, record.response),
+    )
 
 
-def _attempt_row(record: AttemptRecord) -> dict[str, Any]:
-    return {
-        "delivery_key": record.delivery_key,
-        "number": record.number,
-        "uri_key": record.uri_key,
-        "outcome": record.outcome.value,
-        "status_code": record.status_code,
-        "started_at": record.started_us,
-        "latency_ms": record.latency_ms,
-        "response": record.response,
-    }
+def _end_row(record: AttemptRecord) -> Row:
+    # What a failed last attempt found is in `attempts` already.
+    found = (None, None, None)
+    if record.outcome is Outcome.SUCCEEDED:
+        found = (record.started_us, record.latency_ms, record.response)  # type: ignore[assignment]
+    return (
+        *(_STATUS[record.status], record.number, record.outcome.value, record.status_code, record.uri_key),
+        *found,
+        record.ended_us,
+        record.delivery_key,
+    )
 
 
-def _end_row(record: AttemptRecord) -> dict[str, Any]:
-    # The response of a failed last attempt is in `attempts` already.
-    succeeded = record.outcome is Outcome.SUCCEEDED
-    return {
-        "for_key": record.delivery_key,
-        "status": _STATUS[record.status],
-        "attempt_count": record.number,
-        "last_outcome": record.outcome.value,
-        "last_status_code": record.status_code,
-        "uri_key": record.uri_key,
-        "started_at": record.started_us if succeeded else None,
-        "latency_ms": record.latency_ms if succeeded else None,
-        "response": record.response if succeeded else None,
-        "tm_done": record.ended_us,
-    }
-
-
-def _postpone_row(record: AttemptRecord) -> dict[str, Any]:
-    return {
-        "for_key": record.delivery_key,
-        "attempt_count": record.number,
-        "last_outcome": record.outcome.value,
-        "last_status_code": record.status_code,
-        "due_at": record.due_us,
-        "first_failed_at": record.first_failed_us,
-    }
+def _postpone_row(record: AttemptRecord) -> Row:
+    return (
+        *(record.number, record.outcome.value, record.status_code, record.due_us, record.first_failed_us),
+        record.delivery_key,
+    )
