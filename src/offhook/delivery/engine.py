@@ -17,15 +17,18 @@ import random
 import time
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import NamedTuple
 
 import msgspec
 import structlog
 
 from offhook.delivery.backlog import BacklogReader
+from offhook.delivery.memory import Held, MemoryLimits
 from offhook.delivery.metrics import DeliveryMetrics
 from offhook.delivery.queue import DestinationQueue
 from offhook.delivery.recorder import Recorder
 from offhook.domain.delivery import AttemptRecord, Delivery
+from offhook.domain.health import CLEAN
 from offhook.domain.outcome import Outcome
 from offhook.domain.retry import RetryPolicy
 from offhook.outbound.port import AttemptResult, Sender
@@ -37,7 +40,9 @@ from offhook.store.transaction import Committed
 log = structlog.get_logger()
 
 _PAUSE_S = 1.0
-_SWEEP_S = 30.0
+_SWEEP_S = 60.0
+# A run of failures is written down once it has lasted this long: a restart then probes first.
+_FAILING_US = 10_000_000
 
 
 class EngineSettings(msgspec.Struct, frozen=True):
@@ -50,6 +55,7 @@ class EngineSettings(msgspec.Struct, frozen=True):
     max_in_flight: int = 2_048
     disable_after: timedelta = timedelta(days=5)
     drain_time: timedelta = timedelta(seconds=5)
+    memory: MemoryLimits = MemoryLimits()
 
 
 class Engine:
@@ -61,6 +67,7 @@ class Engine:
         self._settings = settings
         self._metrics = metrics
         self._queues: dict[int, DestinationQueue] = {}
+        self._held = Held()
         self._recorder = Recorder(store, on_written=self._on_written)
         self._backlog = BacklogReader(store, settings, on_progress=self._pump)
         self._in_flight_count = 0
@@ -73,6 +80,7 @@ class Engine:
         self._workers: asyncio.TaskGroup | None = None
         self._running: asyncio.Task[None] | None = None
         store.subscribe(self._on_commit)
+        metrics.watch(self.queue_lengths, lambda: (self._recorder.unwritten_count, store.group_count))
 
     async def start(self) -> None:
         """Take up what is pending from before, and begin."""
@@ -98,23 +106,23 @@ class Engine:
 
     def queue_lengths(self) -> tuple[int, int]:
         """How many deliveries are in memory and how many attempts are under way."""
-        return sum(queue.lanes.held_count for queue in self._queues.values()), self._in_flight_count
+        return self._held.count, self._in_flight_count
 
     async def _run(self, started: asyncio.Event) -> None:
         try:
             async with asyncio.TaskGroup() as group:
                 self._workers = group
-                recording = group.create_task(self._recorder.run(), name="delivery-recorder")
+                await self._recorder.start()
                 loading = group.create_task(self._backlog.run(), name="delivery-backlog")
                 sweeping = group.create_task(self._sweep(), name="delivery-sweep")
                 started.set()
                 await self._stopped.wait()
-                for task in (sweeping, loading, recording):
+                for task in (sweeping, loading):
                     task.cancel()
                 raise _StopError
         except* _StopError:
             pass
-        await self._recorder.flush()
+        await self._recorder.close(self._settings.drain_time)
 
     async def _sweep(self) -> None:
         """Every now and then look again whether the database holds anything that memory does not know of."""
@@ -128,43 +136,43 @@ class Engine:
         queue = self._queues.get(key)
         if queue is None:
             hold_us = self._settings.order_hold // timedelta(microseconds=1)
-            queue = self._queues[key] = DestinationQueue(key, hold_us)
+            queue = self._queues[key] = DestinationQueue(key, hold_us, self._settings.memory, self._held)
         return queue
 
     def _on_commit(self, committed: Committed) -> None:
         if self._draining:
             return
         touched: dict[int, DestinationQueue] = {}
+        if committed.erased or committed.everything:
+            self._forget(committed, touched)
         for key in committed.changed:
             touched[key] = queue = self._queue(key)
             queue.become_stale()
-        if committed.deliveries:
-            now_us = self._store.clock.now_us()
-            for delivery in committed.deliveries:
-                queue = touched.get(delivery.destination_key) or self._queue(delivery.destination_key)
-                touched[delivery.destination_key] = queue
-                queue.offer(delivery, now_us)
-        self._on_rare(committed, touched)
+        now_us = self._store.clock.now_us()
+        for delivery in committed.deliveries:
+            queue = touched.get(delivery.destination_key) or self._queue(delivery.destination_key)
+            touched[delivery.destination_key] = queue
+            queue.offer(delivery, now_us)
+        for key in committed.woken:
+            touched[key] = queue = self._queue(key)
+            queue.miss_commit(now_us)
+            for delivery_key in committed.hurried:
+                queue.lanes.hurry(delivery_key, now_us)
         for queue in touched.values():
             self._pump(queue)
 
-    def _on_rare(self, committed: Committed, touched: dict[int, DestinationQueue]) -> None:
-        """Replays, erasures, and a database that went away during a commit."""
+    def _forget(self, committed: Committed, touched: dict[int, DestinationQueue]) -> None:
+        """Erasures, and a database that went away during a commit. Before the commit's events: they came after."""
         if committed.everything:
             for queue in self._queues.values():
                 queue.start_over()
             touched.update(self._queues)
-        for key in committed.woken:
-            touched[key] = queue = self._queue(key)
-            queue.missed_count += 1
-            queue.behind = True
-            now_us = self._store.clock.now_us()
-            for delivery_key in committed.hurried:
-                queue.lanes.hurry(delivery_key, now_us)
         for customer_id, subject in committed.erased:
             for queue in self._queues.values():
-                if queue.destination is not None and queue.destination.customer_id == customer_id:
-                    queue.lanes.erase(subject)
+                # One whose customer is not known yet may be reading already.
+                if queue.destination is None or queue.destination.customer_id == customer_id:
+                    queue.erase(subject)
+                    touched[queue.key] = queue
 
     def _pump(self, queue: DestinationQueue) -> None:
         """Begin as many attempts as are ready and allowed, and see to what the queue needs next."""
@@ -236,13 +244,14 @@ class Engine:
 
     def _pump_after(self, queue: DestinationQueue) -> None:
         """A slot is free: whoever has waited longest for one comes first."""
-        if self._starved:
-            key = next(iter(self._starved))
+        for key in list(self._starved):
+            if self._in_flight_count >= self._settings.max_in_flight:
+                break
             self._pump(self._starved.pop(key))
         self._pump(queue)
 
     async def _attempt(self, queue: DestinationQueue, delivery: Delivery) -> None:
-        """One attempt. What goes wrong on our side leaves the delivery pending; it is read again in a moment."""
+        """One attempt. What goes wrong on our side is no attempt: the delivery is the next of its subject again."""
         try:
             await self._send(queue, delivery)
         except asyncio.CancelledError:
@@ -251,32 +260,31 @@ class Engine:
         except Exception:
             log.exception("delivery.attempt_failed", delivery=delivery.key)
             await asyncio.sleep(_PAUSE_S)
-            queue.lanes.give_back(delivery)
-            queue.miss((delivery.due_us, delivery.key))
+            queue.lanes.put_back(delivery)
 
     async def _send(self, queue: DestinationQueue, delivery: Delivery) -> None:
-        destination, writer = queue.destination, queue.writer
-        assert destination is not None
-        assert writer is not None
         payload = delivery.payload
         if not payload:
             # It waited for its retry without a payload. None: it was cancelled meanwhile.
             again = await self._store.read(lambda connection: load_delivery(connection, delivery.key))
-            payload = b"" if again is None else again.payload
-        if not payload:
-            queue.lanes.give_back(delivery)
+            if again is None or not again.payload:
+                queue.lanes.give_back(delivery)
+                return
+            payload = again.payload
+        destination, writer = queue.destination, queue.writer
+        if not queue.is_sending or destination is None or writer is None:
+            # Changed or stopped since it was taken.
+            queue.lanes.put_back(delivery)
             return
-        started_us = time.time_ns() // 1000
+        began_us, started_us = self._store.clock.now_us(), time.time_ns() // 1000
         result = await self._sender.send(writer.write(delivery, payload, started_us))
-        self._conclude(queue, delivery, result, started_us, destination.uri_key)
+        self._conclude(queue, delivery, result, _Attempt(began_us, started_us, destination.uri_key))
 
-    def _conclude(
-        self, queue: DestinationQueue, delivery: Delivery, result: AttemptResult, started_us: int, uri_key: int | None
-    ) -> None:
+    def _conclude(self, queue: DestinationQueue, delivery: Delivery, result: AttemptResult, attempt: _Attempt) -> None:
         """Decide what an attempt means for its delivery and its destination, and have it written down."""
         now_us = self._store.clock.now_us()
         destination = queue.destination
-        is_present = destination is not None and destination.uri_key == uri_key
+        is_present = destination is not None and destination.uri_key == attempt.uri_key
         delivery.attempt_count += 1
         self._metrics.attempted(result.outcome, result.latency_ms)
         status = "succeeded"
@@ -284,13 +292,15 @@ class Engine:
             if delivery.first_failed_us is None:
                 delivery.first_failed_us = now_us
             status = self._decide_retry(delivery, result, now_us, is_present=is_present)
-        self._recorder.add(_record(delivery, result, started_us, now_us, uri_key, status))
+            if status == "exhausted":
+                self._metrics.exhausted.inc()
+        self._recorder.add(_record(delivery, result, attempt, now_us, status))
         if status == "pending":
             queue.lanes.park(delivery, now_us)
         else:
             queue.lanes.settle(delivery)
         if is_present:
-            self._judge(queue, result.outcome, now_us)
+            self._judge(queue, result.outcome, attempt.began_us, now_us)
 
     def _decide_retry(self, delivery: Delivery, result: AttemptResult, now_us: int, *, is_present: bool) -> str:
         if result.outcome is Outcome.GONE or not is_present:
@@ -308,30 +318,44 @@ class Engine:
         delivery.due_us = now_us + delay // timedelta(microseconds=1)
         return "pending"
 
-    def _judge(self, queue: DestinationQueue, outcome: Outcome, now_us: int) -> None:
+    def _judge(self, queue: DestinationQueue, outcome: Outcome, began_us: int, now_us: int) -> None:
         """What the attempt says about its destination."""
+        before = queue.health
         if outcome is Outcome.SUCCEEDED:
-            if queue.health.failure_count:
-                queue.health = type(queue.health)()
+            if before.failure_count:
+                queue.health = CLEAN
         else:
-            queue.health = queue.health.failed(now_us)
+            queue.health = before.failed(began_us, now_us)
             limit_us = self._settings.disable_after // timedelta(microseconds=1)
             if outcome is Outcome.GONE:
                 self._disable(queue, destinations.GONE)
             elif queue.health.has_failed_for(now_us, limit_us):
                 self._disable(queue, destinations.FAILING)
+            elif queue.health.is_probing and not before.is_probing:
+                log.warning("delivery.destination_probed", destination=queue.key, outcome=outcome.value)
+                # It needs little from now on: the memory is for others.
+                queue.start_over()
+        self._write_health(queue, now_us)
+
+    def _write_health(self, queue: DestinationQueue, now_us: int) -> None:
+        """Remember a run of failures, once it has lasted a little, and its end."""
         since_us = queue.health.failing_since_us
-        if since_us != queue.written_failing_since_us and queue.destination is not None:
-            queue.written_failing_since_us = since_us
-            key, uri_key = queue.key, queue.destination.uri_key
-            self._recorder.add_change(lambda tx: destinations.set_failing_since(tx, key, since_us, uri_key=uri_key))
+        if since_us == queue.written_failing_since_us or queue.destination is None:
+            return
+        if since_us is not None and not queue.health.is_probing and now_us - since_us < _FAILING_US:
+            return
+        queue.written_failing_since_us = since_us
+        key, uri_key = queue.key, queue.destination.uri_key
+        self._recorder.add_change(lambda tx: destinations.set_failing_since(tx, key, since_us, uri_key=uri_key))
 
     def _disable(self, queue: DestinationQueue, reason: str) -> None:
-        if not queue.is_sending or queue.destination is None:
+        if queue.destination is None or queue.destination.held_reason:
             return
         log.warning("delivery.destination_disabled", destination=queue.key, reason=reason)
+        self._metrics.disabled.labels(reason).inc()
         key, uri_key = queue.key, queue.destination.uri_key
         queue.hold(reason)
+        # The database has the last word: it knows whether the uri was set again meanwhile.
         self._recorder.add_change(lambda tx: destinations.disable(tx, key, reason, uri_key=uri_key))
 
     def _on_written(self, records: Sequence[AttemptRecord]) -> None:
@@ -355,17 +379,23 @@ class _StopError(Exception):
     """Ends the engine's task group: whatever is still under way is interrupted."""
 
 
-def _record(
-    delivery: Delivery, result: AttemptResult, started_us: int, ended_us: int, uri_key: int | None, status: str
-) -> AttemptRecord:
+class _Attempt(NamedTuple):
+    """When an attempt began, by the steady clock and by the machine's, and where it went."""
+
+    began_us: int
+    started_us: int
+    uri_key: int | None
+
+
+def _record(delivery: Delivery, result: AttemptResult, attempt: _Attempt, ended_us: int, status: str) -> AttemptRecord:
     return AttemptRecord(
         delivery_key=delivery.key,
         destination_key=delivery.destination_key,
         number=delivery.attempt_count,
-        uri_key=uri_key,
+        uri_key=attempt.uri_key,
         outcome=result.outcome,
         status_code=result.status_code,
-        started_us=started_us,
+        started_us=attempt.started_us,
         latency_ms=result.latency_ms,
         response=result.response,
         status=status,

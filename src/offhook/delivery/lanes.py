@@ -3,64 +3,43 @@
 Theory of operation. Every subject has a lane, and a lane has at most one attempt under way. A delivery is in one of
 these places:
 
-- `waiting` in its lane, never tried (or passed on by a restart), in order;
+- `waiting` in its lane, never tried, in order;
 - `due` in its lane: its retry time has come; these go before the waiting ones;
-- in flight: taken with `take`, not yet given back with `settle` or `park`;
+- in flight: taken with `take`, not yet given back with `settle`, `park`, `put_back` or `give_back`;
 - parked: it failed, and its retry time is still to come.
 
 A parked or due delivery *holds* its lane until `order_hold` after the end of its own first failure: no later one of
 the same subject is taken meanwhile, unless it succeeds or is given up. After that the others pass it. A parked
 delivery that holds nobody any more is dropped from memory (`take_released`): the database knows when it is due.
 
-Memory is bounded. A lane keeps `MAX_LANE` waiting deliveries; if more come, the lane is *spilled*: it remembers the
+Memory is bounded. A lane keeps `limits.lane` waiting deliveries; if more come, the lane is *spilled*: it remembers the
 place of the first one that it turned away and turns away all later ones too, until it has run empty and its owner
-reads on from that place (`take_spilled`). Parked deliveries give up their payload, which is read again for the retry.
+brings it the next few (`next_refill`, `refill`). A lane that stands still can be made to spill all that waits in it
+(`spill_idle`), so that it takes no room from others. Parked deliveries give up their payload, which is read again for
+the retry.
 
-Deliveries without a subject are in no order: each is a lane of its own.
+Deliveries without a subject are in no order: each is a lane of its own. So is every delivery where `order_hold` is 0.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections import deque
+from collections.abc import Sequence
 from itertools import count
 
+from offhook.delivery.lane import Lane, Place
+from offhook.delivery.memory import Held, MemoryLimits
 from offhook.domain.delivery import Delivery
-
-MAX_LANE = 100
-MAX_PARKED = 20_000
-
-Place = tuple[int, int]
-
-
-class Lane:
-    """The deliveries of one subject."""
-
-    __slots__ = ("busy", "due", "holding", "queued", "spilled_from", "subject", "waiting")
-
-    def __init__(self, subject: str) -> None:
-        self.subject = subject
-        self.waiting: deque[Delivery] = deque()
-        self.due: list[tuple[int, Delivery]] = []
-        self.holding: set[int] = set()
-        self.busy = False
-        self.queued = False
-        self.spilled_from: Place | None = None
-
-    @property
-    def is_ready(self) -> bool:
-        return not self.busy and (bool(self.due) or (bool(self.waiting) and not self.holding))
-
-    @property
-    def is_empty(self) -> bool:
-        return not (self.busy or self.due or self.waiting or self.holding or self.spilled_from)
 
 
 class Lanes:
     """All lanes of one destination. Times are microseconds; `now_us` is always the caller's."""
 
-    def __init__(self, order_hold_us: int) -> None:
+    def __init__(self, order_hold_us: int, limits: MemoryLimits, held: Held) -> None:
         self._order_hold_us = order_hold_us
+        self._limits = limits
+        self._held = held
         self._lanes: dict[str, Lane] = {}
         self._lane_of: dict[int, Lane] = {}
         self._ready: deque[Lane] = deque()
@@ -70,13 +49,18 @@ class Lanes:
         self._in_flight: dict[int, Delivery] = {}
         self._unwritten: dict[int, int] = {}
         self._released: list[Delivery] = []
-        self._spilled: list[Place] = []
+        self._refills: dict[str, Lane] = {}
         self.held_count = 0
         self.held_bytes = 0
 
     def __contains__(self, delivery_key: int) -> bool:
         """Whether it is in memory, or what became of it is not yet in the database."""
         return delivery_key in self._lane_of or delivery_key in self._unwritten
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether events of one subject wait for each other."""
+        return self._order_hold_us > 0
 
     @property
     def has_ready(self) -> bool:
@@ -90,33 +74,29 @@ class Lanes:
         """When `advance` has something to do next."""
         return self._timers[0][0] if self._timers else None
 
+    @property
+    def parked_count(self) -> int:
+        """How many wait for a retry and hold their subject."""
+        return len(self._parked)
+
     def add(self, delivery: Delivery, now_us: int) -> bool:
         """Take a delivery into memory. False if its lane is spilled: it stays in the database for now."""
         lane = self._lane_for(delivery.subject)
-        if delivery.attempt_count == 0 and (lane.spilled_from or len(lane.waiting) >= MAX_LANE):
-            place = (delivery.due_us, delivery.key)
-            lane.spilled_from = min(lane.spilled_from or place, place)
+        is_full = lane.spilled_from is not None or len(lane.waiting) >= self._limits.lane
+        if delivery.attempt_count == 0 and is_full:
+            lane.turn_away(delivery)
+            self._want_refill(lane)
             return False
-        self._lane_of[delivery.key] = lane
-        self._hold(lane, delivery, now_us)
-        if delivery.attempt_count == 0:
-            self._count(delivery)
-            lane.waiting.append(delivery)
-        elif delivery.due_us > now_us:
-            self._park(delivery)
-        else:
-            self._count(delivery)
-            heapq.heappush(lane.due, (delivery.key, delivery))
-        self._queue(lane)
+        self._accept(lane, delivery, now_us)
         return True
 
     def take(self) -> Delivery | None:
-        """The next delivery to attempt; its lane is busy until it is settled or parked."""
+        """The next delivery to attempt; its lane is busy until it is given back in one of the four ways."""
         if not self.has_ready:
             return None
         lane = self._ready.popleft()
         lane.queued = False
-        lane.busy = True
+        lane.busy = lane.moved = True
         delivery = heapq.heappop(lane.due)[1] if lane.due else lane.waiting.popleft()
         self._in_flight[delivery.key] = delivery
         return delivery
@@ -136,7 +116,7 @@ class Lanes:
         return delivery_key in self
 
     def give_back(self, delivery: Delivery) -> None:
-        """Nothing came of taking it: it stays pending in the database, and nothing of it is known any more."""
+        """Nothing came of taking it: nothing of it is known any more."""
         if delivery.key not in self._in_flight:
             return
         lane = self._land(delivery)
@@ -144,11 +124,20 @@ class Lanes:
         del self._lane_of[delivery.key]
         self._go_on(lane)
 
+    def put_back(self, delivery: Delivery) -> None:
+        """Nothing came of taking it: it is the next one of its lane again, and its payload is read again."""
+        if delivery.key not in self._in_flight:
+            return
+        lane = self._land(delivery)
+        delivery.payload = b""
+        self._count(delivery)
+        heapq.heappush(lane.due, (delivery.key, delivery))
+        self._go_on(lane)
+
     def park(self, delivery: Delivery, now_us: int) -> None:
         """The attempt failed and there will be another at `delivery.due_us`."""
         lane = self._land(delivery)
         self._unwritten[delivery.key] = delivery.attempt_count
-        delivery.payload = b""
         self._hold(lane, delivery, now_us)
         self._park(delivery)
         self._go_on(lane)
@@ -177,24 +166,73 @@ class Lanes:
         released, self._released = self._released, []
         return released
 
-    def take_spilled(self) -> Place | None:
-        """The earliest place from which a lane that has run empty wants to be read on."""
-        places, self._spilled = self._spilled, []
-        return min(places, default=None)
+    @property
+    def wants_refill(self) -> bool:
+        """Whether `next_refill` would give something."""
+        while self._refills:
+            lane = next(iter(self._refills.values()))
+            if lane.wants_refill and self._lanes.get(lane.subject) is lane:
+                return True
+            del self._refills[lane.subject]
+        return False
+
+    def next_refill(self) -> tuple[str, Place] | None:
+        """The subject that has waited longest for what was turned away, and the place to read on from."""
+        if not self.wants_refill:
+            return None
+        lane = next(iter(self._refills.values()))
+        lane.turned_from = None
+        assert lane.spilled_from is not None
+        return lane.subject, lane.spilled_from
+
+    def refill(self, subject: str, found: Sequence[Delivery], after: Place | None, now_us: int) -> None:
+        """Go on with what was turned away: `found` are the next ones, and beyond `after` there may be more.
+
+        Nothing may have been cleared or erased since `next_refill`.
+        """
+        self._refills.pop(subject, None)
+        lane = self._lanes[subject]
+        lane.refilled_to(after)
+        for delivery in found:
+            self._accept(lane, delivery, now_us)
+        self._want_refill(lane)
+        self._dispose(lane)
+
+    def spill_idle(self) -> None:
+        """Drop what waits in lanes that cannot go on and have not done so since this was last called."""
+        for lane in self._lanes.values():
+            if lane.waiting and not lane.moved and not lane.is_ready:
+                for delivery in lane.waiting:
+                    lane.turn_away(delivery)
+                    self._uncount(delivery)
+                    del self._lane_of[delivery.key]
+                lane.waiting.clear()
+                self._want_refill(lane)
+            lane.moved = False
 
     def clear(self) -> None:
-        """Forget everything but what is in flight: the database is read again from the start."""
-        self._lane_of = {key: self._lane_of[key] for key in self._in_flight}
+        """Forget everything but what the database does not know: the rest is read again from its start.
+
+        That is what is in flight, and what is parked after an attempt that is not yet `written`.
+        """
+        self._parked = {key: delivery for key, delivery in self._parked.items() if key in self._unwritten}
+        self._lane_of = {key: self._lane_of[key] for key in (*self._in_flight, *self._parked)}
         for lane in self._lanes.values():
-            self._drop_waiting(lane)
+            lane.forget()
+        for key in self._parked:
+            self._lane_of[key].holding.add(key)
         self._lanes = {lane.subject: lane for lane in self._lane_of.values() if lane.subject}
-        self.held_count = len(self._in_flight)
-        self.held_bytes = sum(len(delivery.payload) for delivery in self._in_flight.values())
+        self._timers = [timer for timer in self._timers if timer[2].key in self._parked]
+        heapq.heapify(self._timers)
+        self._recount()
         self._ready.clear()
-        self._timers.clear()
-        self._parked.clear()
         self._released.clear()
-        self._spilled.clear()
+        self._refills.clear()
+
+    def hurry_all(self, now_us: int) -> None:
+        """Make every parked delivery due now."""
+        for key in list(self._parked):
+            self.hurry(key, now_us)
 
     def erase(self, subject: str) -> None:
         """Drop what waits in one subject's lane: it was cancelled in the database."""
@@ -203,27 +241,33 @@ class Lanes:
             return
         for delivery in [*lane.waiting, *(delivery for _, delivery in lane.due)]:
             self._uncount(delivery)
-            self._lane_of.pop(delivery.key, None)
+            del self._lane_of[delivery.key]
         for key in [key for key in self._parked if self._lane_of.get(key) is lane]:
             del self._parked[key]
-            self._lane_of.pop(key, None)
-        self._drop_waiting(lane)
+            del self._lane_of[key]
+        lane.forget()
         self._dispose(lane)
+
+    def _accept(self, lane: Lane, delivery: Delivery, now_us: int) -> None:
+        self._lane_of[delivery.key] = lane
+        self._hold(lane, delivery, now_us)
+        if delivery.attempt_count == 0:
+            self._count(delivery)
+            lane.waiting.append(delivery)
+        elif delivery.due_us > now_us:
+            self._park(delivery)
+        else:
+            self._count(delivery)
+            heapq.heappush(lane.due, (delivery.key, delivery))
+        self._queue(lane)
 
     def _land(self, delivery: Delivery) -> Lane:
         del self._in_flight[delivery.key]
         self._uncount(delivery)
         return self._lane_of[delivery.key]
 
-    def _drop_waiting(self, lane: Lane) -> None:
-        lane.waiting.clear()
-        lane.due.clear()
-        lane.holding.clear()
-        lane.spilled_from = None
-        lane.queued = False
-
     def _lane_for(self, subject: str) -> Lane:
-        if not subject:
+        if not subject or not self._order_hold_us:
             return Lane("")
         lane = self._lanes.get(subject)
         if lane is None:
@@ -231,7 +275,7 @@ class Lanes:
         return lane
 
     def _hold(self, lane: Lane, delivery: Delivery, now_us: int) -> None:
-        if delivery.first_failed_us is None or not lane.subject or len(self._parked) >= MAX_PARKED:
+        if delivery.first_failed_us is None or not lane.subject or len(self._parked) >= self._limits.parked:
             return
         until = delivery.first_failed_us + self._order_hold_us
         if until > now_us and delivery.key not in lane.holding:
@@ -239,6 +283,7 @@ class Lanes:
             heapq.heappush(self._timers, (until, next(self._ticket), delivery, True))
 
     def _park(self, delivery: Delivery) -> None:
+        delivery.payload = b""
         self._parked[delivery.key] = delivery
         if delivery.key in self._lane_of[delivery.key].holding:
             heapq.heappush(self._timers, (delivery.due_us, next(self._ticket), delivery, False))
@@ -255,6 +300,7 @@ class Lanes:
         if delivery.key in self._parked:
             self._drop_parked(delivery)
         self._queue(lane)
+        self._want_refill(lane)
         self._dispose(lane)
 
     def _become_due(self, delivery: Delivery) -> None:
@@ -267,9 +313,7 @@ class Lanes:
     def _go_on(self, lane: Lane) -> None:
         lane.busy = False
         self._queue(lane)
-        if lane.spilled_from and not lane.waiting:
-            self._spilled.append(lane.spilled_from)
-            lane.spilled_from = None
+        self._want_refill(lane)
         self._dispose(lane)
 
     def _queue(self, lane: Lane) -> None:
@@ -277,14 +321,31 @@ class Lanes:
             lane.queued = True
             self._ready.append(lane)
 
+    def _want_refill(self, lane: Lane) -> None:
+        if lane.wants_refill:
+            self._refills[lane.subject] = lane
+
     def _dispose(self, lane: Lane) -> None:
         if lane.subject and lane.is_empty and self._lanes.get(lane.subject) is lane:
             del self._lanes[lane.subject]
 
     def _count(self, delivery: Delivery) -> None:
+        size = len(delivery.payload)
         self.held_count += 1
-        self.held_bytes += len(delivery.payload)
+        self.held_bytes += size
+        self._held.count += 1
+        self._held.byte_count += size
+
+    def _recount(self) -> None:
+        """After `clear`, only what is in flight counts."""
+        byte_count = sum(len(delivery.payload) for delivery in self._in_flight.values())
+        self._held.count += len(self._in_flight) - self.held_count
+        self._held.byte_count += byte_count - self.held_bytes
+        self.held_count, self.held_bytes = len(self._in_flight), byte_count
 
     def _uncount(self, delivery: Delivery) -> None:
+        size = len(delivery.payload)
         self.held_count -= 1
-        self.held_bytes -= len(delivery.payload)
+        self.held_bytes -= size
+        self._held.count -= 1
+        self._held.byte_count -= size

@@ -6,27 +6,31 @@ import asyncio
 
 import msgspec
 
+from offhook.delivery.lane import Place
 from offhook.delivery.lanes import Lanes
+from offhook.delivery.memory import Held, MemoryLimits
 from offhook.delivery.requests import RequestWriter
 from offhook.domain.delivery import Delivery, Destination
 from offhook.domain.health import CLEAN, Health, resumed
 from offhook.store.backlog import START, Cursor
 
-# Deliveries in memory, per destination: what is beyond stays in the database until there is room.
-WINDOW = 1_000
-WINDOW_BYTES = 8 * 1024 * 1024
+# How long lanes may stand still, while there is no room for others, before they give up what waits in them.
+IDLE_US = 1_000_000
+# A commit is told of within a minute of its own time.
+_COMMIT_US = 60_000_000
 
 
 class DestinationQueue:
     """What is known of one destination. Everything here happens in the event loop; times are microseconds.
 
     `behind` says that the database may hold deliveries, due by now, that memory does not; while it does, new ones are
-    not taken into memory either, so that none overtakes what is still to be read.
+    not taken into memory either, so that none overtakes what is still to be read. `epoch` counts the times at which
+    what had been read before became worthless.
     """
 
-    def __init__(self, key: int, order_hold_us: int) -> None:
+    def __init__(self, key: int, order_hold_us: int, limits: MemoryLimits, held: Held) -> None:
         self.key = key
-        self.lanes = Lanes(order_hold_us)
+        self.lanes = Lanes(order_hold_us, limits, held)
         self.destination: Destination | None = None
         self.writer: RequestWriter | None = None
         self.health: Health = CLEAN
@@ -40,9 +44,13 @@ class DestinationQueue:
         self.needs_start = True
         self.cursor: Cursor = START
         self.missed_count = 0
+        self.epoch = 0
         self.ended_while_loading: set[int] = set()
         self.next_backlog_us: int | None = None
+        self.next_spill_us: int | None = None
         self.timer: asyncio.TimerHandle | None = None
+        self._limits = limits
+        self._held = held
 
     @property
     def is_sending(self) -> bool:
@@ -54,17 +62,42 @@ class DestinationQueue:
         """Whether there is something to read, and room for it."""
         if self.is_stale:
             return True
-        return self.is_sending and self.behind and self.lanes.held_count <= WINDOW // 2 and self._has_room
+        return self.is_sending and (self.wants_refill or self.wants_chunk)
+
+    @property
+    def wants_refill(self) -> bool:
+        """Whether a spilled lane can go on, and there is room for it or nothing else to send."""
+        if not self.lanes.wants_refill:
+            return False
+        return self.lanes.held_count <= self._window // 2 or not self.lanes.has_ready
+
+    @property
+    def wants_chunk(self) -> bool:
+        """Whether there is a backlog beyond the cursor, and room for a good part of it."""
+        return self.behind and self.lanes.held_count <= self._window // 2 and self._has_room
+
+    @property
+    def room(self) -> int:
+        """How many deliveries a read may bring: always a few."""
+        return max(self._limits.floor, self._window - self.lanes.held_count)
+
+    @property
+    def _window(self) -> int:
+        held, limits = self._held, self._limits
+        is_node_full = held.count >= limits.total or held.byte_count >= limits.total_bytes
+        return limits.floor if is_node_full or self.health.is_probing else limits.window
 
     @property
     def _has_room(self) -> bool:
-        return self.lanes.held_count < WINDOW and self.lanes.held_bytes < WINDOW_BYTES
+        return self.lanes.held_count < self._window and self.lanes.held_bytes < self._limits.window_bytes
 
     def offer(self, delivery: Delivery, now_us: int) -> None:
         """Take a delivery that was committed just now, if it can be sent from memory."""
         if self.is_sending and not self.behind and self._has_room:
-            self.lanes.add(delivery, now_us)
-        elif self.is_loading and len(self.stash) < WINDOW:
+            # The backlog may have been read after the commit and before it was told of.
+            if delivery.key not in self.lanes:
+                self.lanes.add(delivery, now_us)
+        elif self.is_loading and self.is_sending and len(self.stash) < self._window - self.lanes.held_count:
             # The reader may be about to catch up: these come right after what it finds.
             self.stash.append(delivery)
         else:
@@ -81,23 +114,38 @@ class DestinationQueue:
         self.behind = True
         self.cursor = min(self.cursor, (place[0], place[1] - 1))
 
+    def miss_commit(self, now_us: int) -> None:
+        """A commit that was told of just now made deliveries due at its own time."""
+        self.miss((now_us - _COMMIT_US, 0))
+
     def expect(self, place: Cursor, now_us: int) -> None:
         """Something at `place` was dropped from memory: it is read again when it is due."""
         if place[0] <= now_us:
             self.miss(place)
-        elif self.next_backlog_us is None or place[0] < self.next_backlog_us:
-            self.next_backlog_us = place[0]
+        else:
+            self.read_at(place[0])
+
+    def read_at(self, due_us: int | None) -> None:
+        """Look into the backlog at `due_us` at the latest."""
+        if due_us is not None and (self.next_backlog_us is None or due_us < self.next_backlog_us):
+            self.next_backlog_us = due_us
 
     def look_again(self) -> None:
         """Read the backlog from its start, although nothing should be there: a safety net, not a mechanism."""
         if self.is_sending and not (self.behind or self.is_loading or self.in_flight_count or self.lanes.held_count):
-            self.miss((0, 0))
+            self.miss(START)
 
     def take_loaded(self, rows: list[Delivery], now_us: int) -> None:
         """Take what was read from the backlog, leaving out what is known and what ended meanwhile."""
-        for delivery in rows:
-            if delivery.key not in self.lanes and delivery.key not in self.ended_while_loading:
-                self.lanes.add(delivery, now_us)
+        for delivery in self._unknown(rows):
+            self.lanes.add(delivery, now_us)
+
+    def take_refill(self, subject: str, rows: list[Delivery], after: Place | None, now_us: int) -> None:
+        """Take what was read for one spilled lane; beyond `after` there may be more."""
+        self.lanes.refill(subject, self._unknown(rows), after, now_us)
+
+    def _unknown(self, rows: list[Delivery]) -> list[Delivery]:
+        return [row for row in rows if row.key not in self.lanes and row.key not in self.ended_while_loading]
 
     def unstash(self, now_us: int, *, caught_up: bool) -> None:
         """What came in while the backlog was read: it follows directly, or it has to be read too."""
@@ -107,7 +155,16 @@ class DestinationQueue:
         elif stash:
             self.miss(min((delivery.due_us, delivery.key) for delivery in stash))
 
-    def follow(self, destination: Destination) -> None:
+    def erase(self, subject: str) -> None:
+        """What is pending of one subject was cancelled: forget it, and what is being read."""
+        self.epoch += 1
+        self.stash = [delivery for delivery in self.stash if delivery.subject != subject]
+        if self.lanes.is_ordered:
+            self.lanes.erase(subject)
+        else:
+            self.start_over()
+
+    def follow(self, destination: Destination, now_us: int) -> None:
         """The destination is this from now on. Another uri, or being enabled again, starts with a clean health."""
         before = self.destination
         self.destination = destination
@@ -117,6 +174,7 @@ class DestinationQueue:
         elif before.uri_key != destination.uri_key or before.held_reason != destination.held_reason:
             self.health = CLEAN
             self.start_over()
+            self.lanes.hurry_all(now_us)
         self.written_failing_since_us = destination.failing_since_us
 
     def hold(self, reason: str) -> None:
@@ -132,6 +190,17 @@ class DestinationQueue:
         self.behind = True
         self.needs_start = True
         self.missed_count += 1
+        self.epoch += 1
+
+    def make_room(self, now_us: int) -> None:
+        """While others cannot be read for want of room, lanes that stand still give up what waits in them."""
+        if not (self.is_sending and self.behind) or self.wants_chunk:
+            self.next_spill_us = None
+        elif self.next_spill_us is None:
+            self.next_spill_us = now_us + IDLE_US
+        elif self.next_spill_us <= now_us:
+            self.next_spill_us = now_us + IDLE_US
+            self.lanes.spill_idle()
 
     def may_begin(self, now_us: int, slot_count: int) -> bool:
         """Whether one more attempt may begin now."""
@@ -143,7 +212,9 @@ class DestinationQueue:
 
     def next_wake_us(self) -> int | None:
         """When something is to be done although nobody comes by."""
-        wakes = [self.lanes.next_timer_us, self.next_backlog_us]
+        if not self.is_sending:
+            return None
+        wakes = [self.lanes.next_timer_us, self.next_backlog_us, self.next_spill_us]
         if self.health.is_probing and self.in_flight_count == 0 and self.lanes.has_ready:
             wakes.append(self.health.next_probe_us)
-        return min((wake for wake in wakes if wake is not None), default=None) if self.is_sending else None
+        return min((wake for wake in wakes if wake is not None), default=None)

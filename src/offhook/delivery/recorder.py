@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 
 import structlog
 
@@ -16,6 +17,8 @@ from offhook.store.transaction import Transaction
 MAX_UNWRITTEN = 5_000
 _RETRY_S = 1.0
 
+Change = Callable[[Transaction], object]
+
 log = structlog.get_logger()
 
 
@@ -26,45 +29,68 @@ class Recorder:
         self._store = store
         self._on_written = on_written
         self._records: list[AttemptRecord] = []
-        self._changes: list[Callable[[Transaction], object]] = []
+        self._changes: list[Change] = []
         self._wake = asyncio.Event()
-        self._unwritten = 0
+        self._closing = False
+        self.unwritten_count = 0
 
     @property
     def is_full(self) -> bool:
         """Whether no new attempt should begin."""
-        return self._unwritten >= MAX_UNWRITTEN
+        return self.unwritten_count >= MAX_UNWRITTEN
 
     def add(self, record: AttemptRecord) -> None:
         """Write `record` with the next group."""
         self._records.append(record)
-        self._unwritten += 1
+        self.unwritten_count += 1
         self._wake.set()
 
-    def add_change(self, change: Callable[[Transaction], object]) -> None:
+    def add_change(self, change: Change) -> None:
         """Make another change of the engine's in the same transaction as the records so far."""
         self._changes.append(change)
         self._wake.set()
 
-    async def run(self) -> None:
-        """Write until cancelled; `flush` afterwards writes the rest."""
-        while True:
+    async def start(self) -> None:
+        """Begin to write."""
+        self._task = asyncio.create_task(self._run(), name="delivery-recorder")
+
+    async def close(self, patience: timedelta) -> None:
+        """Write the rest and end. What cannot be written within `patience` is sent again after the next start."""
+        self._closing = True
+        self._wake.set()
+        try:
+            async with asyncio.timeout(patience.total_seconds()):
+                await self._task
+        except TimeoutError:
+            log.error("delivery.records_lost", count=self.unwritten_count)
+
+    async def _run(self) -> None:
+        while self._records or self._changes or not self._closing:
             await self._wake.wait()
             self._wake.clear()
-            await self.flush()
+            await self._flush()
 
-    async def flush(self) -> None:
-        """Write everything gathered so far; tries again until it is on disk."""
+    async def _flush(self) -> None:
         while self._records or self._changes:
             records, self._records = self._records, []
             changes, self._changes = self._changes, []
-            await self._write(records, changes)
-            self._unwritten -= len(records)
+            try:
+                await self._write(records, changes)
+            except Exception:
+                log.exception("delivery.record_failed", count=len(records))
+                await self._write_singly(records, changes)
+            self.unwritten_count -= len(records)
             self._on_written(records)
 
-    async def _write(
-        self, records: Sequence[AttemptRecord], changes: Sequence[Callable[[Transaction], object]]
-    ) -> None:
+    async def _write_singly(self, records: Sequence[AttemptRecord], changes: Sequence[Change]) -> None:
+        """One refused row must not take the others with it: it is there already, or nothing can ever write it."""
+        for one, more in [*(([record], []) for record in records), *(([], [change]) for change in changes)]:
+            try:
+                await self._write(one, more)
+            except Exception:
+                log.exception("delivery.record_dropped", deliveries=[record.delivery_key for record in one])
+
+    async def _write(self, records: Sequence[AttemptRecord], changes: Sequence[Change]) -> None:
         def change(tx: Transaction) -> None:
             for record in records:
                 tx.record(record)

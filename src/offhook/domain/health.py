@@ -19,6 +19,7 @@ class Health(msgspec.Struct, frozen=True):
 
     failure_count: int = 0
     failing_since_us: int | None = None
+    probing_since_us: int = 0
     gap_us: int = 0
     next_probe_us: int = 0
 
@@ -27,18 +28,19 @@ class Health(msgspec.Struct, frozen=True):
         """Whether only one event at a time may go out, and none before `next_probe_us`."""
         return self.failure_count >= PROBE_AFTER_FAILURES
 
-    def failed(self, now_us: int) -> Health:
-        """The health after one more failed attempt."""
+    def failed(self, began_us: int, now_us: int) -> Health:
+        """The health after an attempt that began at `began_us` failed at `now_us`."""
         count = self.failure_count + 1
-        gap_us = next_probe_us = 0
-        if count >= PROBE_AFTER_FAILURES:
-            gap_us = min(self.gap_us * 2, LAST_GAP_US) if self.gap_us else FIRST_GAP_US
-            # Attempts that were under way when probing began do not each double the gap.
-            if self.is_probing and now_us < self.next_probe_us:
-                gap_us = self.gap_us
-            next_probe_us = now_us + gap_us
         since = now_us if self.failing_since_us is None else self.failing_since_us
-        return Health(count, since, gap_us, next_probe_us)
+        if count < PROBE_AFTER_FAILURES:
+            return Health(count, since)
+        if not self.is_probing:
+            return Health(count, since, now_us, FIRST_GAP_US, now_us + FIRST_GAP_US)
+        if began_us < self.probing_since_us:
+            # It was under way already when probing began: no probe, so that it changes no gap.
+            return msgspec.structs.replace(self, failure_count=count)
+        gap_us = min(self.gap_us * 2, LAST_GAP_US) if self.gap_us else FIRST_GAP_US
+        return Health(count, since, self.probing_since_us, gap_us, now_us + gap_us)
 
     def has_failed_for(self, now_us: int, limit_us: int) -> bool:
         """Whether there has been no success for that long, although it was tried."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import sqlalchemy as sa
 
 from offhook.domain.delivery import Delivery
 from offhook.store import schema
-from offhook.store.schema import deliveries, events, subjects
+from offhook.store.schema import deliveries, destinations, events, subjects
 
 Cursor = tuple[int, int]
 """Due time and key of the last delivery that was read."""
@@ -17,26 +18,78 @@ START: Cursor = (0, 0)
 
 
 def load_due(
-    connection: sa.Connection, destination_key: int, *, after: Cursor, until_us: int, limit: int
+    connection: sa.Connection,
+    destination_key: int,
+    *,
+    after: Cursor,
+    until_us: int,
+    limit: int,
+    max_bytes: int = 2**62,
 ) -> list[Delivery]:
-    """Pending deliveries due by `until_us`, beyond the cursor, at most `limit`, in order of due time and key."""
+    """Pending deliveries due by `until_us`, beyond the cursor, in order of due time and key.
+
+    At most `limit`, and no more after `max_bytes` of payload.
+    """
     beyond = sa.tuple_(deliveries.c.due_at, deliveries.c.key) > sa.tuple_(
         sa.literal(after[0], sa.BigInteger), sa.literal(after[1], sa.BigInteger)
     )
-    return _load(connection, destination_key, limit, beyond, deliveries.c.due_at <= until_us)
+    statement = _pending(destination_key, beyond, deliveries.c.due_at <= until_us).limit(limit)
+    return _take(connection.execute(statement), max_bytes)
 
 
 def load_holding(
-    connection: sa.Connection, destination_key: int, *, now_us: int, failed_since_us: int, limit: int
+    connection: sa.Connection, destination_key: int, *, failed_since_us: int, limit: int
 ) -> list[Delivery]:
-    """Deliveries that wait for a retry and still hold their subject: what a start has to know before it sends."""
-    return _load(
-        connection,
-        destination_key,
-        limit,
-        deliveries.c.due_at > now_us,
-        deliveries.c.first_failed_at >= failed_since_us,
+    """Deliveries that failed a moment ago and hold their subject, without their payloads.
+
+    A start has to know them before it sends. They are due after their failure: only so much of the backlog is read.
+    """
+    statement = (
+        _pending(
+            destination_key, deliveries.c.due_at >= failed_since_us, deliveries.c.first_failed_at >= failed_since_us
+        )
+        .with_only_columns(
+            *(column for column in _columns if column is not events.c.payload), maintain_column_froms=True
+        )
+        .limit(limit)
     )
+    return [_delivery(row, b"") for row in connection.execute(statement)]
+
+
+def load_subject(
+    connection: sa.Connection,
+    destination_key: int,
+    subject: str,
+    *,
+    place: tuple[int, int],
+    limit: int,
+    max_bytes: int = 2**62,
+) -> tuple[list[Delivery], tuple[int, int] | None]:
+    """Never tried deliveries of one subject from `place` (sequence, key) on, and the place beyond; None: no more."""
+    subject_key = connection.execute(
+        sa.select(subjects.c.key)
+        .join(destinations, destinations.c.customer_key == subjects.c.customer_key)
+        .where(destinations.c.key == destination_key, subjects.c.subject == subject)
+    ).scalar()
+    if subject_key is None:
+        return [], None
+    sequence, key = place
+    statement = (
+        _select.where(
+            events.c.subject_key == subject_key,
+            events.c.sequence >= sequence,
+            sa.or_(events.c.sequence > sequence, deliveries.c.key >= key),
+            # An expression keeps the planner from walking through everything that the destination has pending.
+            deliveries.c.destination_key + 0 == destination_key,
+            deliveries.c.attempt_count == 0,
+            schema.IS_PENDING,
+        )
+        .order_by(events.c.sequence, deliveries.c.key)
+        .limit(limit)
+    )
+    rows = _take(connection.execute(statement), max_bytes)
+    is_last = len(rows) < limit and sum(len(row.payload) for row in rows) < max_bytes
+    return rows, None if is_last else (rows[-1].sequence or 0, rows[-1].key + 1)
 
 
 def next_due_us(connection: sa.Connection, destination_key: int, *, after_us: int) -> int | None:
@@ -51,10 +104,10 @@ def next_due_us(connection: sa.Connection, destination_key: int, *, after_us: in
 def load_delivery(connection: sa.Connection, delivery_key: int) -> Delivery | None:
     """One pending delivery, with its payload."""
     row = connection.execute(_select.where(deliveries.c.key == delivery_key, schema.IS_PENDING)).one_or_none()
-    return None if row is None else _delivery(row)
+    return None if row is None else _delivery(row, row.payload)
 
 
-_select: sa.Select[Any] = sa.select(
+_columns = (
     deliveries.c.key,
     deliveries.c.destination_key,
     deliveries.c.due_at,
@@ -67,25 +120,32 @@ _select: sa.Select[Any] = sa.select(
     events.c.position,
     events.c.payload,
     subjects.c.subject,
-).select_from(
+)
+_select: sa.Select[Any] = sa.select(*_columns).select_from(
     deliveries.join(events, events.c.key == deliveries.c.event_key).outerjoin(
         subjects, subjects.c.key == events.c.subject_key
     )
 )
 
 
-def _load(
-    connection: sa.Connection, destination_key: int, limit: int, *conditions: sa.ColumnElement[bool]
-) -> list[Delivery]:
-    statement = (
-        _select.where(deliveries.c.destination_key == destination_key, schema.IS_PENDING, *conditions)
-        .order_by(deliveries.c.due_at, deliveries.c.key)
-        .limit(limit)
+def _pending(destination_key: int, *conditions: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    return _select.where(deliveries.c.destination_key == destination_key, schema.IS_PENDING, *conditions).order_by(
+        deliveries.c.due_at, deliveries.c.key
     )
-    return [_delivery(row) for row in connection.execute(statement)]
 
 
-def _delivery(row: sa.Row[Any]) -> Delivery:
+def _take(rows: Iterable[sa.Row[Any]], max_bytes: int) -> list[Delivery]:
+    taken: list[Delivery] = []
+    byte_count = 0
+    for row in rows:
+        taken.append(_delivery(row, row.payload))
+        byte_count += len(row.payload)
+        if byte_count >= max_bytes:
+            break
+    return taken
+
+
+def _delivery(row: sa.Row[Any], payload: bytes) -> Delivery:
     return Delivery(
         key=row.key,
         destination_key=row.destination_key,
@@ -93,7 +153,7 @@ def _delivery(row: sa.Row[Any]) -> Delivery:
         subject=row.subject or "",
         sequence=row.sequence,
         position=row.position,
-        payload=row.payload,
+        payload=payload,
         family=row.type.partition("_")[0],
         created_us=row.tm_create,
         due_us=row.due_at,
