@@ -156,6 +156,25 @@ async def test_a_taken_sip_port_is_refused_with_advice(tmp_path: Path) -> None:
             await asterisk.start()
 
 
+async def test_a_name_is_no_address(tmp_path: Path) -> None:
+    asterisk = EmbeddedAsterisk(tmp_path / "a", default_root(), sip_host="localhost", sip_port=free_sip_port())
+    with pytest.raises(MisconfiguredError, match="'localhost' is none"):
+        await asterisk.start()
+
+
+@pytest.mark.parametrize("host", ["::1", "0.0.0.0"])
+async def test_sip_can_be_taken_at_other_addresses(tmp_path: Path, host: str) -> None:
+    port = free_sip_port()
+    asterisk = EmbeddedAsterisk(tmp_path / "a", default_root(), sip_host=host, sip_port=port)
+    await asterisk.start()
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.socket(family) as phone:
+            phone.connect((host, port))
+    finally:
+        await asterisk.stop()
+
+
 async def test_without_an_asterisk_the_way_out_is_named(tmp_path: Path) -> None:
     asterisk = EmbeddedAsterisk(tmp_path / "a", tmp_path / "none", sip_host="127.0.0.1", sip_port=free_sip_port())
     with pytest.raises(MisconfiguredError, match="--no-switch"):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import ipaddress
 import os
 import secrets
 import socket
@@ -86,6 +87,7 @@ class EmbeddedAsterisk:
 
     async def start(self) -> None:
         """Adopt or begin one, return once ARI answers. Raises MisconfiguredError."""
+        _check_address(self._sip[0])
         configuration.make_folders(self._folder)
         self._password = _password_in(self._folder / "password")
         before = _read(self._folder / "running.json")
@@ -107,7 +109,7 @@ class EmbeddedAsterisk:
             (self._folder / "running.json").unlink(missing_ok=True)
 
     async def _adopt(self, before: _Running) -> bool:
-        if not before.process.is_alive:
+        if not before.process.is_alive or not self._is_ours(before.process):
             return False
         host, port = self._sip
         same_sip = (before.ports.sip_host, before.ports.sip_port) == (host, port)
@@ -126,9 +128,12 @@ class EmbeddedAsterisk:
             process = ProcessId.of(int((self._folder / "run" / "asterisk.pid").read_text()))
         except (OSError, ValueError):
             return
-        if process is not None and str(self._folder / "etc" / "asterisk.conf") in process.command_line:
+        if process is not None and self._is_ours(process):
             log.warning("asterisk.stray_ended", pid=process.pid)
             await process.end(_END_S)
+
+    def _is_ours(self, process: ProcessId) -> bool:
+        return str(self._folder / "etc" / "asterisk.conf") in process.command_line
 
     async def _begin(self, before: _Running | None) -> None:
         host, port = self._sip
@@ -245,6 +250,16 @@ def _write_private(path: Path, content: bytes) -> None:
 def _rotate(path: Path) -> None:
     if path.exists() and path.stat().st_size > _MAX_LOG_BYTES:
         path.replace(path.with_name(path.name + ".1"))
+
+
+def _check_address(host: str) -> None:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        raise MisconfiguredError(
+            f"SIP listens on an IP address, and {host!r} is none. Give one with --sip, such as 127.0.0.1:5060.",
+            field="sip",
+        ) from None
 
 
 def _check_free(host: str, port: int) -> None:
