@@ -6,6 +6,7 @@ The front gives a request its id, limits and logs it, answers CORS preflights, a
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -35,6 +36,8 @@ from offhook.web.services import Services
 log = structlog.get_logger()
 
 _PUBLISH = "/v1.0/events"
+_MISSING = re.compile(r"missing required field `(\w+)`")
+_QUERY_FIELDS = ("page_size", "page_token", "seconds", "status", "subject", "after")
 _CORS = [(b"access-control-allow-origin", b"*")]
 _PREFLIGHT = [
     *_CORS,
@@ -162,6 +165,11 @@ def _as_ours(error: Exception, request: Request[Any, Any, Any]) -> Exception:
             return NotFoundError("There is no such route. GET /docs lists them.", reason="ROUTE_NOT_FOUND")
         case HTTPException(status_code=413):
             return TooLargeError("The body is too large.", field="body")
+        case RecursionError() | UnicodeDecodeError():
+            # What decoding a body may raise beside its own errors.
+            return InvalidError(
+                "The body is nested too deeply, or not UTF-8.", reason="INVALID_JSON_BODY", field="body"
+            )
         case ClientException():
             return InvalidError(
                 f"The body is not the JSON that this route takes: {error.detail}"[:300],
@@ -175,13 +183,16 @@ def _as_ours(error: Exception, request: Request[Any, Any, Any]) -> Exception:
 def _invalid(error: ValidationException) -> InvalidError:
     faults = error.extra if isinstance(error.extra, list) else []
     fault = faults[0] if faults and isinstance(faults[0], dict) else {}
-    in_query = str(fault.get("source", "body")).endswith("query")
-    field = str(fault.get("key") or "body")
+    source = getattr(fault.get("source"), "value", fault.get("source"))
     message = str(fault.get("message") or error.detail)
+    missing = _MISSING.search(message)
+    field = missing[1] if missing else str(fault.get("key") or "body")
+    # What comes out of the query has no place in a body: Litestar names the source only of some.
+    in_query = source == "query" or (source is None and field in _QUERY_FIELDS)
     return InvalidError(
         f"{field}: {message}"[:300],
         reason="INVALID_REQUEST_PARAMETER" if in_query else "INVALID_ARGUMENT",
-        field=field,
+        field="body" if field == "data" else field,
     )
 
 
