@@ -207,7 +207,8 @@ class Server:
             check=True,
             capture_output=True,
         )
-        self.token: str = json.loads(made.stdout)["access_key"]
+        credentials = json.loads(made.stdout)
+        self.token: str = credentials["access_key"]
         self.process = subprocess.Popen(
             [
                 *command,
@@ -223,6 +224,9 @@ class Server:
             stderr=subprocess.STDOUT,
         )
         _wait_for(lambda: self.get("/readyz") is not None, 30)
+        # The operator's role, for a second customer, comes with a log in only.
+        body = {name: credentials[name] for name in ("username", "password")}
+        self.token = self.call("POST", "/auth/login", body)["token"]
 
     def get(self, path: str) -> Any:
         return self.call("GET", path, None)
