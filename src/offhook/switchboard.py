@@ -20,7 +20,7 @@ from offhook.switch.asterisk.ari import AriEndpoint
 from offhook.switch.asterisk.embedded import EmbeddedAsterisk
 from offhook.switch.asterisk.installation import default_root, is_installed
 from offhook.switch.asterisk.switch import AsteriskSwitch
-from offhook.telephony.calls import CallService
+from offhook.telephony.calls import CallService, end_open_calls
 from offhook.telephony.live_call import CallSettings
 from offhook.web.services import CallControl
 
@@ -82,6 +82,7 @@ async def start_asterisk(settings: Settings, folder: DataFolder, stack: AsyncExi
 async def start_calls(settings: Settings, board: Switchboard, store: Store, stack: AsyncExitStack) -> Telephony:
     """Take calls; `stack` ends them again, while the switch can still be told to."""
     if board.endpoint is None:
+        await end_open_calls(store)
         return Telephony(NoCalls(), lambda: "")
     switch = AsteriskSwitch(board.endpoint)
 
