@@ -1,0 +1,151 @@
+"""The command line against a running server, and without one."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.receiver import Receiver
+from tests.acceptance.server import OFFHOOK, OffhookServer, clean_environment, offhook, wait_until
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OffhookServer]:
+    server = OffhookServer(tmp_path_factory.mktemp("cli") / "data", "--no-switch")
+    server.start()
+    yield server
+    server.kill()
+
+
+def test_customer_events_and_deliveries(server: OffhookServer) -> None:
+    receiver = Receiver()
+    try:
+        shown = server.command("customer", "set", "--webhook-uri", receiver.uri)
+        assert receiver.uri in shown.stdout.replace("\n", "")
+        assert "plain http" in shown.stderr
+        tested = json.loads(server.command("customer", "test", "--json").stdout)
+        assert tested["outcome"] == "succeeded"
+        (event_id,) = json.loads(server.command("trigger", "message_created", "--json").stdout)["ids"]
+        wait_until(lambda: len(receiver.snapshot()) == 2, "both arrive")
+        wait_until(
+            lambda: (
+                json.loads(server.command("deliveries", "list", "--json").stdout)["result"][0]["status"] == "succeeded"
+            ),
+            "it is recorded",
+        )
+        listed = server.command("events", "list")
+        assert "message_created" in listed.stdout
+        assert max(len(line) for line in listed.stdout.splitlines()) <= 80
+        assert "succeeded" in server.command("deliveries", "list").stdout
+        event = json.loads(server.command("events", "show", event_id, "--json").stdout)
+        assert [attempt["status_code"] for attempt in event["attempts"]] == [200]
+        assert event_id in server.command("events", "show", event_id).stdout
+        server.command("events", "resend", event_id)
+        wait_until(lambda: len(receiver.snapshot()) == 3, "it is sent again")
+        assert receiver.snapshot()[2].id == event_id
+        assert "0 events" in server.command("events", "replay", "--after", "0").stdout
+        rotated = json.loads(server.command("customer", "rotate-secret", "--json").stdout)
+        assert rotated["webhook_secret"].startswith("whsec_")
+    finally:
+        receiver.close()
+
+
+def test_tail_shows_what_happens(server: OffhookServer) -> None:
+    tail = subprocess.Popen(
+        [str(OFFHOOK), "events", "tail", "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=clean_environment(OFFHOOK_URL=server.url, OFFHOOK_TOKEN=server.token, PYTHONUNBUFFERED="1"),
+    )
+    try:
+        triggered: list[str] = []
+
+        def comes_by() -> bool:
+            triggered.extend(json.loads(server.command("trigger", "call_ringing", "--json").stdout)["ids"])
+            return tail.poll() is None and len(triggered) > 2
+
+        wait_until(comes_by, "some events are published")
+        assert tail.stdout is not None
+        assert json.loads(tail.stdout.readline())["id"] in triggered
+    finally:
+        tail.kill()
+        tail.communicate()
+
+
+def test_a_command_without_a_server_says_how_to_start_one(tmp_path: Path) -> None:
+    refused = offhook("events", "list", "--data", str(tmp_path), check=False)
+    assert refused.returncode == 1
+    assert "--data" in refused.stderr
+    refused = offhook("events", "list", check=False, OFFHOOK_URL="http://127.0.0.1:9", OFFHOOK_TOKEN="x")
+    assert refused.returncode == 1
+    assert "offhook serve" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_the_servers_refusal_is_passed_on(server: OffhookServer) -> None:
+    refused = server.command("customer", "set", "--webhook-uri", "ftp://example.com", check=False)
+    assert refused.returncode == 1
+    assert "INVALID_WEBHOOK_URI" in refused.stderr
+    assert "webhook_uri" in refused.stderr
+    unknown = offhook("customer", "show", check=False, OFFHOOK_URL=server.url, OFFHOOK_TOKEN="nonsense")
+    assert "OFFHOOK_TOKEN" in unknown.stderr
+
+
+def test_a_second_init_refuses_and_says_how_to_reset_the_password(tmp_path: Path) -> None:
+    data = str(tmp_path / "data")
+    first = json.loads(offhook("init", "--data", data, "--json").stdout)
+    assert set(first) == {"customer_id", "username", "password", "access_key", "webhook_secret"}
+    second = offhook("init", "--data", data, check=False)
+    assert second.returncode == 1
+    assert "reset-password" in second.stderr
+    reset = offhook("agent", "reset-password", "--data", data, first["username"])
+    password = reset.stdout.strip().rpartition(" ")[2]
+    assert len(password) > 15
+    assert password != first["password"]
+    missing = offhook("agent", "reset-password", "--data", data, "nobody", check=False)
+    assert missing.returncode == 1
+    assert "nobody" in missing.stderr
+
+
+def test_settings_can_be_looked_at(tmp_path: Path) -> None:
+    shown = offhook("config", "show", "--data", str(tmp_path), "--json", OFFHOOK_DELIVERY__TIMEOUT="3s")
+    rows = json.loads(shown.stdout)
+    assert rows["delivery.timeout"] == {"value": "3s", "source": "environment"}
+    refused = offhook("serve", "--data", str(tmp_path), check=False, OFFHOOK_DELIVRY__TIMEOUT="3s")
+    assert refused.returncode == 1
+    assert "delivery.timeout" in refused.stderr
+
+
+def test_the_doctor_finds_what_is_wrong(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "offhook.db").write_bytes(b"this is no database" * 100)
+    found = offhook("doctor", "--data", str(data), "--json", check=False, OFFHOOK_SERVER__PORT="1023")
+    findings = {finding["check"]: finding for finding in json.loads(found.stdout)}
+    assert found.returncode == 1
+    assert not findings["database"]["good"]
+    assert findings["database"]["advice"]
+    assert findings["disk"]["good"]
+    assert findings["asterisk"]["good"]
+
+
+def test_a_server_started_without_a_terminal_keeps_its_first_credentials_in_a_private_file(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    server = OffhookServer(tmp_path / "other", "--no-switch")
+    server.data = data
+    server.start()
+    file = data / "first-credentials.txt"
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert (data / "profile.json").stat().st_mode & 0o777 == 0o600
+    assert (data / "offhook.db").stat().st_mode & 0o077 == 0
+    key = next(line.split()[-1] for line in file.read_text().splitlines() if "access key" in line)
+    assert server.request("GET", "/v1.0/customer", token=key)[0] == 200
+    assert key not in server.log.read_text()
+    shown = offhook("customer", "show", "--data", str(data), "--json")
+    assert json.loads(shown.stdout)["status"] == "active"
+    assert server.stop() == 0
