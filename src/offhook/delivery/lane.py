@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import deque
+from collections.abc import Container
 
 from offhook.domain.delivery import Delivery
 
@@ -64,8 +66,13 @@ class Lane:
 
     def forget(self) -> None:
         """Drop everything but an attempt that is under way."""
+        self.forget_all_but(())
+
+    def forget_all_but(self, keys: Container[int]) -> None:
+        """Drop what waits; of what has failed before, keep `keys`."""
         self.waiting.clear()
-        self.due.clear()
-        self.holding.clear()
+        self.due = [entry for entry in self.due if entry[0] in keys]
+        heapq.heapify(self.due)
+        self.holding = {key for key in self.holding if key in keys}
         self.spilled_from = self.turned_from = None
         self.queued = False

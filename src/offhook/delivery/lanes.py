@@ -14,9 +14,9 @@ delivery that holds nobody any more is dropped from memory (`take_released`): th
 
 Memory is bounded. A lane keeps `limits.lane` waiting deliveries; if more come, the lane is *spilled*: it remembers the
 place of the first one that it turned away and turns away all later ones too, until it has run empty and its owner
-brings it the next few (`next_refill`, `refill`). A lane that stands still can be made to spill all that waits in it
-(`spill_idle`), so that it takes no room from others. Parked deliveries give up their payload, which is read again for
-the retry.
+brings it the next few (`next_refill`, `refill`). Lanes that stand still can be made to spill all that waits in them
+(`spill_held`, `spill_idle`), so that they take no room from others. Parked deliveries give up their payload, which is
+read again for the retry.
 
 Deliveries without a subject are in no order: each is a lane of its own. So is every delivery where `order_hold` is 0.
 """
@@ -198,36 +198,38 @@ class Lanes:
         self._want_refill(lane)
         self._dispose(lane)
 
+    def spill_held(self) -> None:
+        """Drop what waits in lanes that wait for a retry: they are refilled once it has come."""
+        for lane in self._lanes.values():
+            if lane.waiting and lane.holding:
+                self._spill(lane)
+
     def spill_idle(self) -> None:
         """Drop what waits in lanes that cannot go on and have not done so since this was last called."""
         for lane in self._lanes.values():
             if lane.waiting and not lane.moved and not lane.is_ready:
-                for delivery in lane.waiting:
-                    lane.turn_away(delivery)
-                    self._uncount(delivery)
-                    del self._lane_of[delivery.key]
-                lane.waiting.clear()
-                self._want_refill(lane)
+                self._spill(lane)
             lane.moved = False
 
     def clear(self) -> None:
         """Forget everything but what the database does not know: the rest is read again from its start.
 
-        That is what is in flight, and what is parked after an attempt that is not yet `written`.
+        That is what is in flight, and what is parked or due again after an attempt that is not yet `written`.
         """
-        self._parked = {key: delivery for key, delivery in self._parked.items() if key in self._unwritten}
-        self._lane_of = {key: self._lane_of[key] for key in (*self._in_flight, *self._parked)}
-        for lane in self._lanes.values():
-            lane.forget()
-        for key in self._parked:
-            self._lane_of[key].holding.add(key)
-        self._lanes = {lane.subject: lane for lane in self._lane_of.values() if lane.subject}
-        self._timers = [timer for timer in self._timers if timer[2].key in self._parked]
-        heapq.heapify(self._timers)
-        self._recount()
         self._ready.clear()
         self._released.clear()
         self._refills.clear()
+        self._parked = {key: delivery for key, delivery in self._parked.items() if key in self._unwritten}
+        for lane in self._lanes.values():
+            lane.forget_all_but(self._unwritten)
+        due = {key: delivery for lane in self._lanes.values() for key, delivery in lane.due}
+        self._lane_of = {key: self._lane_of[key] for key in (*self._in_flight, *self._parked, *due)}
+        self._lanes = {lane.subject: lane for lane in self._lane_of.values() if lane.subject}
+        self._timers = [timer for timer in self._timers if timer[2].key in self._lane_of]
+        heapq.heapify(self._timers)
+        self._recount([*self._in_flight.values(), *due.values()])
+        for lane in self._lanes.values():
+            self._queue(lane)
 
     def hurry_all(self, now_us: int) -> None:
         """Make every parked delivery due now."""
@@ -260,6 +262,14 @@ class Lanes:
             self._count(delivery)
             heapq.heappush(lane.due, (delivery.key, delivery))
         self._queue(lane)
+
+    def _spill(self, lane: Lane) -> None:
+        for delivery in lane.waiting:
+            lane.turn_away(delivery)
+            self._uncount(delivery)
+            del self._lane_of[delivery.key]
+        lane.waiting.clear()
+        self._want_refill(lane)
 
     def _land(self, delivery: Delivery) -> Lane:
         del self._in_flight[delivery.key]
@@ -336,12 +346,11 @@ class Lanes:
         self._held.count += 1
         self._held.byte_count += size
 
-    def _recount(self) -> None:
-        """After `clear`, only what is in flight counts."""
-        byte_count = sum(len(delivery.payload) for delivery in self._in_flight.values())
-        self._held.count += len(self._in_flight) - self.held_count
+    def _recount(self, held: Sequence[Delivery]) -> None:
+        byte_count = sum(len(delivery.payload) for delivery in held)
+        self._held.count += len(held) - self.held_count
         self._held.byte_count += byte_count - self.held_bytes
-        self.held_count, self.held_bytes = len(self._in_flight), byte_count
+        self.held_count, self.held_bytes = len(held), byte_count
 
     def _uncount(self, delivery: Delivery) -> None:
         size = len(delivery.payload)

@@ -16,6 +16,8 @@ from offhook.store.backlog import START, Cursor
 
 # How long lanes may stand still, while there is no room for others, before they give up what waits in them.
 IDLE_US = 1_000_000
+# How often lanes that wait for a retry are asked to, meanwhile.
+HELD_US = 20_000
 # A commit is told of within a minute of its own time.
 _COMMIT_US = 60_000_000
 
@@ -48,6 +50,7 @@ class DestinationQueue:
         self.ended_while_loading: set[int] = set()
         self.next_backlog_us: int | None = None
         self.next_spill_us: int | None = None
+        self.next_spill_held_us = 0
         self.timer: asyncio.TimerHandle | None = None
         self._limits = limits
         self._held = held
@@ -196,9 +199,13 @@ class DestinationQueue:
         """While others cannot be read for want of room, lanes that stand still give up what waits in them."""
         if not (self.is_sending and self.behind) or self.wants_chunk:
             self.next_spill_us = None
-        elif self.next_spill_us is None:
+            return
+        if self.next_spill_us is None:
             self.next_spill_us = now_us + IDLE_US
-        elif self.next_spill_us <= now_us:
+        if now_us >= self.next_spill_held_us:
+            self.next_spill_held_us = now_us + HELD_US
+            self.lanes.spill_held()
+        if now_us >= self.next_spill_us:
             self.next_spill_us = now_us + IDLE_US
             self.lanes.spill_idle()
 

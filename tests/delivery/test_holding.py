@@ -1,0 +1,232 @@
+"""Destinations that are switched off, disabled, pointed elsewhere, probed; resend, replay and erasure."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+from offhook.domain.retry import RetryPolicy
+from offhook.store import destinations
+from offhook.store.events import erase_subject
+from offhook.store.replay import Replay, replay, resend
+from tests.delivery.endpoint import Endpoint, Request
+from tests.delivery.node import Node, until
+
+SLOW = RetryPolicy(schedule=(timedelta(hours=1),) * 11)
+
+
+async def use(node: Node, **changes: object) -> None:
+    await node.stop()
+    node.use(**changes)
+    await node.start()
+
+
+async def test_what_is_pending_goes_to_the_new_uri_at_once_and_in_order(
+    node: Node, endpoint: Endpoint, other_endpoint: Endpoint
+) -> None:
+    await use(node, retry=SLOW)
+    endpoint.answer = lambda request: 500
+    customer = await node.new_customer(endpoint.uri)
+    await node.publish(customer, ["call/a"] * 3 + ["call/b"] * 2)
+    await until(lambda: len(endpoint.requests) == 2, "the first of each has failed")
+    await node.point(customer, other_endpoint.uri)
+    await node.until_written()
+    assert len(other_endpoint.accepted) == 5
+    other_endpoint.check_order()
+    assert len(endpoint.requests) == 2
+
+
+async def test_an_attempt_begun_before_a_uri_change_never_touches_the_new_health(
+    node: Node, endpoint: Endpoint, other_endpoint: Endpoint
+) -> None:
+    gate = asyncio.Event()
+
+    async def gone_later(request: Request) -> int:
+        await gate.wait()
+        return 410
+
+    endpoint.answer = gone_later
+    customer = await node.new_customer(endpoint.uri)
+    await node.publish(customer, [f"call/{number}" for number in range(12)])
+    await until(lambda: len(endpoint.requests) == 12, "all under way")
+    await node.point(customer, other_endpoint.uri)
+    await node.publish(customer, ["call/new"])
+    await until(lambda: other_endpoint.accepted, "the new uri is in use")
+    gate.set()
+    await node.until_written()
+    assert len(other_endpoint.accepted) == 13
+    assert await node.held_reason(customer) == ""
+
+
+async def test_410_disables_at_once_holds_what_is_pending_and_setting_the_uri_resumes(
+    node: Node, endpoint: Endpoint
+) -> None:
+    endpoint.answer = lambda request: 410
+    customer = await node.new_customer(endpoint.uri)
+    (event_id,) = await node.publish(customer, ["call/a"])
+    await until(lambda: endpoint.requests, "the attempt")
+    await node.publish(customer, ["call/a", "call/b"])
+    while await node.held_reason(customer) != "gone":
+        await asyncio.sleep(0.01)
+    held = await node.deliveries(customer, "held")
+    assert {row.held_reason for row in held} == {"gone"}
+    assert event_id in {row.event_id for row in held}
+    (attempt,) = await node.attempts(customer, event_id)
+    assert (attempt.outcome, attempt.status_code, attempt.response) == ("gone", 410, "ok")
+    asked = len(endpoint.requests)
+    endpoint.answer = lambda request: 200
+    await node.restart()
+    assert len(endpoint.requests) == asked
+    await node.point(customer, endpoint.uri)
+    await node.until_written()
+    endpoint.check_order()
+    assert len(endpoint.accepted) == 3
+
+
+async def test_webhook_enable_resumes_too(node: Node, endpoint: Endpoint) -> None:
+    endpoint.answer = lambda request: 410
+    customer = await node.new_customer(endpoint.uri)
+    await node.publish(customer, ["call/a"])
+    while await node.held_reason(customer) != "gone":
+        await asyncio.sleep(0.01)
+    endpoint.answer = lambda request: 200
+    await node.store.write(lambda tx: destinations.enable_webhook(tx, customer))
+    await node.until_written()
+    assert len(endpoint.accepted) == 1
+
+
+async def test_an_empty_uri_holds_and_events_while_off_are_not_sent_until_replayed(
+    node: Node, endpoint: Endpoint
+) -> None:
+    await use(node, retry=SLOW)
+    endpoint.answer = lambda request: 500
+    customer = await node.new_customer(endpoint.uri)
+    await node.publish(customer, ["call/a", "call/a"])
+    await until(lambda: endpoint.requests, "the first has failed")
+    await node.point(customer, "", "")
+    (missed,) = await node.publish(customer, ["call/b"])
+    assert [row.held_reason for row in await node.deliveries(customer, "held")] == ["off", "off"]
+    endpoint.answer = lambda request: 200
+    await node.point(customer, endpoint.uri)
+    await node.until_written()
+    assert len(endpoint.accepted) == 2
+    assert await replay(node.store, customer, Replay(after=0)) == 1
+    await until(lambda: len(endpoint.accepted) == 3, "the replayed one")
+    assert endpoint.accepted[-1].id == missed
+
+
+async def test_no_success_for_as_long_as_allowed_disables(node: Node, endpoint: Endpoint) -> None:
+    await use(node, disable_after=timedelta(seconds=0.3))
+    endpoint.answer = lambda request: 500
+    customer = await node.new_customer(endpoint.uri)
+    await node.publish(customer, ["call/a"])
+    while await node.held_reason(customer) != "failing":
+        await asyncio.sleep(0.01)
+    (row,) = await node.deliveries(customer)
+    assert row.status == "held"
+    assert row.attempt_count >= 2
+
+
+async def test_after_ten_failures_one_event_at_a_time_with_growing_gaps(node: Node, endpoint: Endpoint) -> None:
+    endpoint.answer = lambda request: 500
+    customer = await node.new_customer(endpoint.uri)
+    await node.publish(customer, [f"call/{number}" for number in range(10)])
+    await until(lambda: len(endpoint.requests) >= 12, "ten failures and two probes")
+    probes = [request.at_s for request in endpoint.requests[9:12]]
+    assert 0.95 < probes[1] - probes[0] < 1.6
+    assert 1.95 < probes[2] - probes[1] < 2.6
+    endpoint.answer = lambda request: 200
+    await node.until_written()
+    assert len(endpoint.accepted) == 10
+
+
+async def test_a_restart_probes_a_failing_destination_first(node: Node, endpoint: Endpoint) -> None:
+    endpoint.answer = lambda request: 500
+    customer = await node.new_customer(endpoint.uri)
+    await node.publish(customer, [f"call/{number}" for number in range(40)])
+    await until(lambda: len(endpoint.requests) >= 10, "it is probed")
+    await node.stop()
+    before = len(endpoint.requests)
+    await node.start()
+    await until(lambda: len(endpoint.requests) >= before + 2, "two probes")
+    first, second = endpoint.requests[before : before + 2]
+    assert second.at_s - first.at_s > 0.9
+    endpoint.answer = lambda request: 200
+    await node.until_written()
+    assert len({request.id for request in endpoint.accepted}) == 40
+
+
+async def test_exhausted_after_the_last_attempt_and_a_resend_is_a_delivery_of_its_own(
+    node: Node, endpoint: Endpoint
+) -> None:
+    await use(node, retry=RetryPolicy(schedule=(timedelta(milliseconds=20),) * 3))
+    endpoint.answer = lambda request: 500
+    customer = await node.new_customer(endpoint.uri)
+    (event_id, *_) = await node.publish(customer, ["call/a", "call/a"])
+    await node.until_written()
+    rows = await node.deliveries(customer, "exhausted")
+    assert [row.attempt_count for row in rows] == [4, 4]
+    assert node.registry.get_sample_value("offhook_deliveries_exhausted_total") == 2
+    endpoint.answer = lambda request: 200
+    await node.store.write(lambda tx: resend(tx, customer, event_id))
+    await node.until_written()
+    assert [(request.id, request.attempt) for request in endpoint.accepted] == [(event_id, 1)]
+    attempts = await node.attempts(customer, event_id)
+    assert [attempt.number for attempt in attempts] == [1, 2, 3, 4, 1]
+    assert attempts[-1].outcome == "succeeded"
+
+
+async def test_a_resend_hurries_one_that_waits_whether_it_holds_its_subject_or_not(
+    node: Node, endpoint: Endpoint
+) -> None:
+    for hold_s in (30, 0):
+        await use(node, retry=SLOW, order_hold=timedelta(seconds=hold_s))
+        endpoint.answer = lambda request: 500
+        customer = await node.new_customer(endpoint.uri)
+        (event_id,) = await node.publish(customer, ["call/a"])
+        while not await node.attempts(customer, event_id):
+            await asyncio.sleep(0.01)
+        endpoint.answer = lambda request: 200
+        await node.store.write(lambda tx, one=event_id, of=customer: resend(tx, of, one))  # type: ignore[misc]
+        await node.until_written()
+        assert [attempt.number for attempt in await node.attempts(customer, event_id)] == [1, 2]
+
+
+async def test_a_replay_keeps_the_order_and_is_retried_like_any_other(node: Node, endpoint: Endpoint) -> None:
+    customer = await node.new_customer(endpoint.uri)
+    ids = await node.publish(customer, ["call/a"] * 300)
+    await node.until_written()
+    endpoint.requests.clear()
+    endpoint.accepted.clear()
+    endpoint.answer = lambda request: 503 if request.attempt == 1 and request.sequence % 50 == 0 else 200
+    assert await replay(node.store, customer, Replay(after=0, only="all")) == 300
+    await node.until_written()
+    assert [request.id for request in endpoint.accepted] == ids
+
+
+async def test_what_is_erased_is_not_sent_any_more_and_what_follows_is(node: Node, endpoint: Endpoint) -> None:
+    await use(node, retry=SLOW)
+    endpoint.answer = lambda request: 500 if request.data == {"n": 1} else 200
+    customer = await node.new_customer(endpoint.uri)
+    await node.publish(customer, ["call/a"] * 120 + ["call/b"])
+    await until(lambda: len(endpoint.requests) == 2, "the first of each has failed")
+    await node.store.write(lambda tx: erase_subject(tx, customer, "call/a"))
+    await node.publish(customer, ["call/a"], b'{"n":2}')
+    await until(lambda: endpoint.accepted, "what was published after the erasure")
+    assert [(request.subject, request.data) for request in endpoint.accepted] == [("call/a", {"n": 2})]
+    assert len(endpoint.requests) == 3
+    assert len(await node.deliveries(customer, "cancelled")) == 120
+
+
+async def test_an_erasure_while_the_backlog_is_being_read_sends_nothing_erased(node: Node, endpoint: Endpoint) -> None:
+    customer = await node.new_customer(endpoint.uri)
+    for number in range(20):
+        subject = f"call/{number}"
+        ids = await node.publish(customer, [subject] * 50)
+        # A uri change makes the engine read everything again.
+        await node.point(customer, endpoint.uri)
+        await node.store.write(lambda tx, s=subject: erase_subject(tx, customer, s))  # type: ignore[misc]
+        begun = {request.id for request in endpoint.requests}
+        await node.until_written()
+        late = ({request.id for request in endpoint.requests} & set(ids)) - begun
+        assert len(late) <= 1, "more than the one under way"
