@@ -27,7 +27,7 @@ from typing import Any, cast
 import uvloop
 
 _DATA = {"id": "x", "note": "y" * 400, "source": {"type": "tel", "target": "+15551230001"}}
-_CONNECTIONS = 16
+_CONNECTIONS = 64
 _EVENTS_PER_SUBJECT = 6
 _TICKS = os.sysconf("SC_CLK_TCK")
 
