@@ -8,7 +8,7 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
@@ -103,9 +103,7 @@ async def _serve(settings: Settings, folder: DataFolder) -> int:
         node = Node(settings, folder)
         stack.push_async_callback(node.stop)
         await node.start()
-        await stop.wait(node.failed)
-        has_failed = node.failed.is_set()
-    return 1 if has_failed else 0
+        return 0 if await stop.wait(node.ended) else 1
 
 
 class _StopSignals:
@@ -116,12 +114,15 @@ class _StopSignals:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self._on_signal)
 
-    async def wait(self, failed: asyncio.Event) -> None:
-        """Until somebody asks, or something that the node cannot do without has ended."""
-        waits = [asyncio.ensure_future(event.wait()) for event in (self._asked, failed)]
+    async def wait(self, ended: Sequence[asyncio.Event]) -> bool:
+        """Until somebody asks (True), or something that the node cannot do without has ended (False)."""
+        waits = [asyncio.ensure_future(event.wait()) for event in (self._asked, *ended)]
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         for waiting in waits:
             waiting.cancel()
+        if not self._asked.is_set():
+            log.error("node.failed", hint="a part that cannot be done without has ended; see above")
+        return self._asked.is_set()
 
     def _on_signal(self) -> None:
         if self._asked.is_set():
@@ -138,7 +139,7 @@ class Node:
         self._folder = folder
         self._stack = AsyncExitStack()
         self._recovered = False
-        self.failed = asyncio.Event()
+        self.ended: list[asyncio.Event] = []
 
     async def start(self) -> None:
         """Start, or raise MisconfiguredError with nothing left running."""
@@ -163,6 +164,7 @@ class Node:
         engine = Engine(store, sender, _engine_settings(settings), DeliveryMetrics(registry))
         await engine.start()
         self._stack.push_async_callback(engine.stop)
+        self.ended.append(engine.ended)
         retention = Retention(store, settings["retention.events"], settings.by_family("retention.events"))
         await retention.start()
         self._stack.push_async_callback(retention.stop)
@@ -213,7 +215,9 @@ class Node:
         )
         server = _Server(config)
         serving = asyncio.create_task(server.serve(sockets=[listening]), name="web")
-        serving.add_done_callback(lambda _: self.failed.set())
+        ended = asyncio.Event()
+        serving.add_done_callback(lambda _: ended.set())
+        self.ended.append(ended)
 
         async def stop() -> None:
             server.should_exit = True

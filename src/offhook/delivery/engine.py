@@ -77,6 +77,8 @@ class Engine:
         self._idle = asyncio.Event()
         self._idle.set()
         self._stopped = asyncio.Event()
+        self.ended = asyncio.Event()
+        """Set when the engine has ended, asked or not: a node cannot go on without it."""
         self._workers: asyncio.TaskGroup | None = None
         self._running: asyncio.Task[None] | None = None
         store.subscribe(self._on_commit)
@@ -86,7 +88,13 @@ class Engine:
         """Take up what is pending from before, and begin."""
         started = asyncio.Event()
         self._running = asyncio.create_task(self._run(started), name="delivery-engine")
-        await started.wait()
+        self._running.add_done_callback(lambda _: self.ended.set())
+        # It sets `started`, or ends with what it failed of.
+        waiting = asyncio.ensure_future(started.wait())
+        await asyncio.wait({self._running, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        if self._running.done():
+            await self._running
         for destination in await self._store.read(destinations.destinations_with_pending):
             self._pump(self._queue(destination.key))
 
