@@ -53,9 +53,7 @@ def test_voipbins_header_is_keyed_with_the_whole_text_of_the_newest_secret() -> 
     assert voipbin == "sha256=" + hmac.new(newest.encode(), BODY, hashlib.sha256).hexdigest()
 
 
-@pytest.mark.parametrize(
-    "secret", ["", "whsec_", "whsec_not base64!", "whsec_c2hvcnQ=", "whsec_" + "QUFB" * 22, "é"]
-)
+@pytest.mark.parametrize("secret", ["", "whsec_", "whsec_not base64!", "whsec_c2hvcnQ=", "whsec_" + "QUFB" * 22, "é"])
 def test_a_malformed_secret_is_refused_without_being_repeated(secret: str) -> None:
     with pytest.raises(InvalidError) as refused:
         Signer([secret])

@@ -131,9 +131,7 @@ async def test_attempts_are_kept_and_a_success_is_one_of_them(store: Store, cust
     later = FAR // 2
     await store.write(lambda tx: tx.record(record(delivery.key, webhook.key, status="pending", due_us=later)))
     assert await store.read(lambda connection: next_due_us(connection, webhook.key, after_us=0)) == later
-    (held,) = await store.read(
-        lambda connection: load_holding(connection, webhook.key, failed_since_us=500, limit=9)
-    )
+    (held,) = await store.read(lambda connection: load_holding(connection, webhook.key, failed_since_us=500, limit=9))
     assert (held.attempt_count, held.first_failed_us) == (1, 1_000)
     await store.write(
         lambda tx: tx.record(record(delivery.key, webhook.key, status="succeeded", number=2, at_us=9_000))
