@@ -64,7 +64,11 @@ class OffhookServer:
         self.environment = environment
         self.port = free_port()
         self.log = data.parent / f"{data.name}.log"
-        self.credentials: dict[str, str] = json.loads(offhook("init", "--data", str(data), "--json").stdout)
+        database = (
+            options[options.index("--database") : options.index("--database") + 2] if "--database" in options else ()
+        )
+        made = offhook("init", "--data", str(data), "--json", *database)
+        self.credentials: dict[str, str] = json.loads(made.stdout)
         self.token = self.credentials["access_key"]
         self.process: subprocess.Popen[bytes] | None = None
 

@@ -14,6 +14,7 @@ from tests.acceptance.receiver import Receiver
 from tests.acceptance.server import OffhookServer, wait_until
 from tests.examples.conftest import node as node
 from tests.examples.program import EXAMPLES, Program, running
+from tests.postgres import Postgres
 
 CONFIGURE = """curl --location --request PUT 'https://api.voipbin.net/v1.0/customer?token=<YOUR_AUTH_TOKEN>' \\
 --header 'Content-Type: application/json' \\
@@ -140,3 +141,17 @@ def test_a_server_started_without_a_folder_makes_one_and_keeps_the_credentials_p
     assert (data / "profile.json").stat().st_mode & 0o777 == 0o600
     server.start()
     assert server.stop() == 0
+
+
+def test_everything_works_on_postgresql_too(tmp_path: Path, postgres: Postgres, receiver: Receiver) -> None:
+    server = OffhookServer(tmp_path / "data", "--no-switch", "--database", postgres.new_database())
+    server.start()
+    curl(CONFIGURE, server, server.token, receiver.uri)
+    server.command("trigger", "call", "--fast")
+    wait_until(lambda: "call_hungup" in [received.type for received in receiver.snapshot()], "the call arrives")
+    assert [received.sequence for received in receiver.first_arrivals()] == [1, 2, 3, 4, 5, 6, 7]
+    receiver.verify_all(server.credentials["webhook_secret"])
+    wait_until(
+        lambda: {row["status"] for row in server.ask("GET", "/v1.0/deliveries")["result"]} == {"succeeded"}, "recorded"
+    )
+    server.kill()
