@@ -54,7 +54,13 @@ def create_app(services: Services) -> ASGIApp:
     litestar = Litestar(
         route_handlers=routes,
         exception_handlers={Exception: _on_exception, HTTPException: _on_exception},
-        openapi_config=OpenAPIConfig(title="Offhook", version=__version__, path="/openapi", enabled_endpoints=set()),
+        openapi_config=OpenAPIConfig(
+            title="Offhook",
+            version=__version__,
+            path="/openapi",
+            enabled_endpoints=set(),
+            use_handler_docstrings=True,
+        ),
         request_max_body_size=services.settings.max_request_bytes,
         debug=False,
         pdb_on_exception=False,

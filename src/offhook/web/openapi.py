@@ -62,6 +62,8 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
     for operations in document["paths"].values():
         for operation in operations.values():
             _add_errors(operation)
+            # A handler's docstring says in its first sentence what Litestar would spell as its name.
+            operation["summary"] = operation["description"].partition(". ")[0].partition("\n")[0].rstrip(".")
     return document
 
 
