@@ -12,6 +12,7 @@ import pytest
 
 from tests.acceptance.receiver import Receiver
 from tests.acceptance.server import OffhookServer, wait_until
+from tests.domain.test_catalogue import CONTRACT
 from tests.examples.conftest import node as node
 from tests.examples.program import EXAMPLES, Program, running
 from tests.postgres import Postgres
@@ -30,34 +31,19 @@ DISABLE = """curl --location --request PUT 'https://api.voipbin.net/v1.0/custome
 "webhook_method": ""
 }'"""
 
+# The tutorial's list is the contract's without what the contract completed it with.
 TUTORIAL_EVENTS = [
-    "call_created",
-    "call_ringing",
-    "call_answered",
-    "call_updated",
-    "call_hungup",
-    "message_created",
-    "message_updated",
-    "message_deleted",
-    "recording_created",
-    "recording_updated",
-    "recording_deleted",
-    "transcribe_created",
-    "transcribe_updated",
-    "transcribe_deleted",
-    "transcript_created",
-    "queue_created",
-    "queue_updated",
-    "queuecall_created",
-    "queuecall_kicking",
-    "queuecall_serviced",
-    "conference_created",
-    "conference_updated",
-    "confbridge_created",
-    "confbridge_updated",
-    "activeflow_created",
-    "activeflow_updated",
-    "activeflow_deleted",
+    name
+    for name in CONTRACT
+    if name
+    not in {
+        "queue_deleted",
+        "queuecall_waiting",
+        "queuecall_done",
+        "queuecall_abandoned",
+        "conference_deleted",
+        "confbridge_deleted",
+    }
 ]
 
 
