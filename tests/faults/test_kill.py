@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 import threading
 import time
 from collections import defaultdict
@@ -120,6 +121,34 @@ def test_a_stop_lets_attempts_finish_and_counts_no_interrupted_one(tmp_path: Pat
     )
     attempts = server.ask("GET", f"/v1.0/events/{event_id}/attempts")["result"]
     assert [attempt["outcome"] for attempt in attempts] == ["succeeded"]
+    server.kill()
+
+
+def test_a_second_signal_stops_at_once(tmp_path: Path, receiver: Receiver) -> None:
+    let_go = threading.Event()
+
+    def answer(received: Received) -> int:
+        let_go.wait(30)
+        return 200
+
+    receiver.answer = answer
+    server = OffhookServer(
+        tmp_path / "data", "--no-switch", OFFHOOK_DELIVERY__TIMEOUT="60s", OFFHOOK_DELIVERY__DRAIN_TIME="5m"
+    )
+    server.start()
+    server.ask("PUT", "/v1.0/customer", {"webhook_uri": receiver.uri, "webhook_method": "POST"})
+    (event_id,) = server.ask("POST", "/v1.0/events", {"type": "slow", "data": {}})["ids"]
+    wait_until(receiver.snapshot, "the attempt has begun")
+    assert server.process is not None
+    server.process.send_signal(signal.SIGTERM)
+    wait_until(lambda: "node.stopping" in server.log.read_text(), "it was told")
+    assert server.process.poll() is None
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(5) == 1
+    let_go.set()
+    server.start()
+    wait_until(lambda: len(receiver.snapshot()) == 2, "it is sent again")
+    assert {received.id for received in receiver.snapshot()} == {event_id}
     server.kill()
 
 
