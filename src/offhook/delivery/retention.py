@@ -58,6 +58,8 @@ class Retention:
                     log.info("retention.pruned", event_count=count)
             except UnavailableError as error:
                 log.warning("retention.postponed", error=error.message)
+            except Exception:
+                log.exception("retention.failed")
             await asyncio.sleep(_ROUND_S)
 
     def _cutoffs(self) -> Cutoffs:

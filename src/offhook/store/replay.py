@@ -43,13 +43,14 @@ def resend(tx: Transaction, customer_id: str, event_id: str) -> list[DeliveryRow
     if event.is_erased:
         raise ConflictError("The event was erased; there is nothing left to send.", reason="EVENT_ERASED", field="id")
     destination_key = _destination_in_use(tx, customer_id)
+    # One whose time has come keeps its place in the order.
     hurried = (
         tx.connection.execute(
             sa.update(deliveries)
             .where(
                 deliveries.c.destination_key == destination_key, deliveries.c.event_key == event.key, schema.IS_PENDING
             )
-            .values(due_at=tx.now_us)
+            .values(due_at=sa.case((deliveries.c.due_at > tx.now_us, tx.now_us), else_=deliveries.c.due_at))
             .returning(deliveries.c.key)
         )
         .scalars()
