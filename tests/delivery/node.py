@@ -41,14 +41,16 @@ async def until(condition: Callable[[], Any], what: str, timeout_s: float = 15.0
 class Node:
     """One node on one database; `restart` is what a graceful stop and a start do."""
 
-    def __init__(self, path: Path, settings: EngineSettings = SETTINGS, timeout_s: float = 5.0) -> None:
-        self.path = path
+    def __init__(
+        self, path: Path, settings: EngineSettings = SETTINGS, timeout_s: float = 5.0, database_url: str = ""
+    ) -> None:
+        self.database_url = database_url or sqlite_url(path / "offhook.db")
         self.settings = settings
         self.timeout_s = timeout_s
         self.registry = CollectorRegistry()
 
     async def start(self) -> None:
-        self.store = Store(Database(sqlite_url(self.path / "offhook.db")))
+        self.store = Store(Database(self.database_url))
         await self.store.start()
         self.sender = HttpSender(
             NetworkPolicy(allow_loopback=True),

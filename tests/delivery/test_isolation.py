@@ -46,6 +46,30 @@ async def test_a_hanging_destination_beside_nine_healthy_ones(tmp_path: Path, en
     await hanging.stop()
 
 
+async def test_no_more_than_its_slots_are_used_for_one_destination(node: Node, endpoint: Endpoint) -> None:
+    async def slow(request: Request) -> int:
+        await asyncio.sleep(0.01)
+        return 200
+
+    endpoint.answer = slow
+    customer = await node.new_customer(endpoint.uri)
+    await node.publish(customer, [f"call/{number}" for number in range(200)])
+    await until(lambda: len(endpoint.accepted) == 200, "all of them")
+    assert endpoint.max_busy_count == 32
+
+
+async def test_retry_after_is_honoured(node: Node, endpoint: Endpoint) -> None:
+    endpoint.answer = lambda request: (
+        200 if request.attempt > 1 else b"HTTP/1.1 429 X\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"
+    )
+    customer = await node.new_customer(endpoint.uri)
+    (event_id,) = await node.publish(customer, ["call/a"])
+    await node.until_written()
+    first, second = endpoint.requests
+    assert 1 <= second.at_s - first.at_s < 1.8
+    assert [attempt.outcome for attempt in await node.attempts(customer, event_id)] == ["throttled", "succeeded"]
+
+
 async def test_a_tenant_with_a_long_queue_beside_one_with_a_single_event(
     node: Node, endpoint: Endpoint, other_endpoint: Endpoint
 ) -> None:

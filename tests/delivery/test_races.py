@@ -17,6 +17,7 @@ from offhook.store.events import erase_subject
 from offhook.store.replay import Replay, replay, resend
 from tests.delivery.endpoint import Endpoint, Request
 from tests.delivery.node import Node
+from tests.postgres import Postgres
 
 SEEDS = range(int(os.environ.get("OFFHOOK_TEST_ROUNDS", "6")))
 QUICK = RetryPolicy(schedule=(timedelta(milliseconds=30), timedelta(milliseconds=5)) * 400, jitter=0.5)
@@ -92,18 +93,29 @@ def first_arrivals(endpoints: list[Endpoint]) -> dict[str, list[str]]:
 async def test_whatever_happens_everything_arrives_in_order(
     tmp_path: Path, endpoint: Endpoint, other_endpoint: Endpoint, seed: int, kind: str
 ) -> None:
-    chance = random.Random(f"{kind}{seed}")
+    await weather(Node(tmp_path), [endpoint, other_endpoint], random.Random(f"{kind}{seed}"), kind)
+
+
+@pytest.mark.parametrize("kind", ["plain", "erasing", "repeating"])
+async def test_the_same_on_postgresql(
+    tmp_path: Path, endpoint: Endpoint, other_endpoint: Endpoint, postgres: Postgres, kind: str
+) -> None:
+    node = Node(tmp_path, database_url=postgres.new_database())
+    await weather(node, [endpoint, other_endpoint], random.Random(kind), kind)
+
+
+async def weather(node: Node, endpoints: list[Endpoint], chance: random.Random, kind: str) -> None:
+    """A storm, and what it must not have done."""
 
     async def answer(request: Request) -> int:
         await asyncio.sleep(chance.choice([0, 0.001, 0.01]))
         return chance.choice([200, 200, 200, 500])
 
-    endpoint.answer = other_endpoint.answer = answer
+    for endpoint in endpoints:
+        endpoint.answer = answer
     memory = MemoryLimits(lane=2, window=8, floor=2, chunk=3, total=30)
-    node = Node(tmp_path)
     node.use(memory=memory, retry=QUICK, order_hold=timedelta(hours=1), slots_per_destination=4)
     await node.start()
-    endpoints = [endpoint, other_endpoint]
     storm = Storm(node, endpoints, chance)
     await storm.begin()
     await storm.rage(60, erasing=kind == "erasing", repeating=kind == "repeating")

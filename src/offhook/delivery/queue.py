@@ -197,7 +197,9 @@ class DestinationQueue:
 
     def make_room(self, now_us: int) -> None:
         """While others cannot be read for want of room, lanes that stand still give up what waits in them."""
-        if not (self.is_sending and self.behind) or self.wants_chunk:
+        # A probe needs no more than one that is ready.
+        has_enough = self.wants_chunk or (self.health.is_probing and self.lanes.has_ready)
+        if not (self.is_sending and self.behind) or has_enough:
             self.next_spill_us = None
             return
         if self.next_spill_us is None:
