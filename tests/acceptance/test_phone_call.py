@@ -13,10 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.receiver import Receiver
-from tests.acceptance.server import OffhookServer, wait_until
+from tests.acceptance.server import OffhookServer, free_port, wait_until
 from tests.examples.program import EXAMPLES, running
 from tests.sipp.phone import sipp_command
-from tests.sipp.switches import free_sip_port
 
 SCENARIO = Path(__file__).parents[2] / "scripts" / "call.xml"
 WHOLE_CALL = ["call_created", "call_ringing", "call_answered", "call_updated", "call_updated", "call_hungup"]
@@ -26,7 +25,7 @@ class PhoneServer(OffhookServer):
     """A server with its embedded Asterisk."""
 
     def __init__(self, data: Path) -> None:
-        self.sip = f"127.0.0.1:{free_sip_port()}"
+        self.sip = f"127.0.0.1:{free_port()}"
         super().__init__(data, "--sip", self.sip, OFFHOOK_SWITCH__RING_TIME="300ms")
 
     def dial(self, folder: Path, talk_s: float = 1.0) -> subprocess.Popen[bytes]:

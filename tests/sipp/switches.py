@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ from offhook.switch.asterisk.ari import AriEndpoint
 from offhook.switch.asterisk.embedded import EmbeddedAsterisk
 from offhook.switch.asterisk.installation import default_root
 from offhook.switch.asterisk.process import ProcessId
+from tests.acceptance.server import free_port
 
 
 class SharedAsterisk:
@@ -20,7 +20,7 @@ class SharedAsterisk:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.sip_port = free_sip_port()
+        self.sip_port = free_port()
         self.endpoint: AriEndpoint = asyncio.run(self._start())
 
     @property
@@ -50,24 +50,13 @@ class SharedAsterisk:
 @contextlib.asynccontextmanager
 async def own_asterisk(folder: Path) -> AsyncIterator[EmbeddedAsterisk]:
     """An Asterisk for one test, which may do with it what it likes."""
-    port = free_sip_port()
+    port = free_port()
     asterisk = EmbeddedAsterisk(folder, default_root(), sip_host="127.0.0.1", sip_port=port)
     await asterisk.start()
     try:
         yield asterisk
     finally:
         await asterisk.stop()
-
-
-def free_sip_port() -> int:
-    """A port that is free for UDP and TCP."""
-    while True:
-        with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
-            tcp.bind(("127.0.0.1", 0))
-            port = int(tcp.getsockname()[1])
-            with contextlib.suppress(OSError):
-                udp.bind(("127.0.0.1", port))
-                return port
 
 
 def process_of(pid: int) -> ProcessId:

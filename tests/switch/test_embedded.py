@@ -17,7 +17,8 @@ from offhook.switch.asterisk.ari import AriClient, AriEndpoint
 from offhook.switch.asterisk.embedded import EmbeddedAsterisk
 from offhook.switch.asterisk.installation import default_root
 from offhook.switch.port import NoSuchChannelError, SwitchUnavailableError
-from tests.sipp.switches import eventually, free_sip_port, own_asterisk, process_of
+from tests.acceptance.server import free_port
+from tests.sipp.switches import eventually, own_asterisk, process_of
 
 
 def abandon(asterisk: EmbeddedAsterisk) -> None:
@@ -37,7 +38,7 @@ async def answers(asterisk: EmbeddedAsterisk) -> bool:
 
 
 async def test_the_next_start_adopts_one_that_runs(tmp_path: Path) -> None:
-    port = free_sip_port()
+    port = free_port()
     first = EmbeddedAsterisk(tmp_path / "a", default_root(), sip_host="127.0.0.1", sip_port=port)
     await first.start()
     abandon(first)
@@ -54,7 +55,7 @@ async def test_the_next_start_adopts_one_that_runs(tmp_path: Path) -> None:
 
 
 async def test_one_that_was_started_otherwise_is_replaced(tmp_path: Path) -> None:
-    first = EmbeddedAsterisk(tmp_path / "a", default_root(), sip_host="127.0.0.1", sip_port=free_sip_port())
+    first = EmbeddedAsterisk(tmp_path / "a", default_root(), sip_host="127.0.0.1", sip_port=free_port())
     await first.start()
     abandon(first)
     process = process_of(first.pid)
@@ -65,7 +66,7 @@ async def test_one_that_was_started_otherwise_is_replaced(tmp_path: Path) -> Non
 
 
 async def test_one_that_was_never_noted_is_found_by_its_pid_file(tmp_path: Path) -> None:
-    first = EmbeddedAsterisk(tmp_path / "a", default_root(), sip_host="127.0.0.1", sip_port=free_sip_port())
+    first = EmbeddedAsterisk(tmp_path / "a", default_root(), sip_host="127.0.0.1", sip_port=free_port())
     await first.start()
     abandon(first)
     process = process_of(first.pid)
@@ -78,7 +79,7 @@ async def test_one_that_was_never_noted_is_found_by_its_pid_file(tmp_path: Path)
 async def test_one_that_hangs_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("offhook.switch.asterisk.embedded._ADOPT_S", 0.3)
     monkeypatch.setattr("offhook.switch.asterisk.embedded._END_S", 0.3)
-    port = free_sip_port()
+    port = free_port()
     first = EmbeddedAsterisk(tmp_path / "a", default_root(), sip_host="127.0.0.1", sip_port=port)
     await first.start()
     abandon(first)
@@ -157,14 +158,14 @@ async def test_a_taken_sip_port_is_refused_with_advice(tmp_path: Path) -> None:
 
 
 async def test_a_name_is_no_address(tmp_path: Path) -> None:
-    asterisk = EmbeddedAsterisk(tmp_path / "a", default_root(), sip_host="localhost", sip_port=free_sip_port())
+    asterisk = EmbeddedAsterisk(tmp_path / "a", default_root(), sip_host="localhost", sip_port=free_port())
     with pytest.raises(MisconfiguredError, match="'localhost' is none"):
         await asterisk.start()
 
 
 @pytest.mark.parametrize("host", ["::1", "0.0.0.0"])
 async def test_sip_can_be_taken_at_other_addresses(tmp_path: Path, host: str) -> None:
-    port = free_sip_port()
+    port = free_port()
     asterisk = EmbeddedAsterisk(tmp_path / "a", default_root(), sip_host=host, sip_port=port)
     await asterisk.start()
     try:
@@ -176,7 +177,7 @@ async def test_sip_can_be_taken_at_other_addresses(tmp_path: Path, host: str) ->
 
 
 async def test_without_an_asterisk_the_way_out_is_named(tmp_path: Path) -> None:
-    asterisk = EmbeddedAsterisk(tmp_path / "a", tmp_path / "none", sip_host="127.0.0.1", sip_port=free_sip_port())
+    asterisk = EmbeddedAsterisk(tmp_path / "a", tmp_path / "none", sip_host="127.0.0.1", sip_port=free_port())
     with pytest.raises(MisconfiguredError, match="--no-switch"):
         await asterisk.start()
 

@@ -20,12 +20,9 @@ class ProcessId(msgspec.Struct, frozen=True):
     @staticmethod
     def of(pid: int) -> ProcessId | None:
         """The process that has this id now, if any (proc(5): field 22 of stat is the start, in clock ticks)."""
-        try:
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            return None
-        is_zombie = fields[0] == "Z"
-        return None if is_zombie else ProcessId(pid, int(fields[19]))
+        fields = _stat(pid)
+        is_gone = not fields or fields[0] == "Z"
+        return None if is_gone else ProcessId(pid, int(fields[19]))
 
     @property
     def is_alive(self) -> bool:
@@ -53,7 +50,9 @@ class ProcessId(msgspec.Struct, frozen=True):
         except ProcessLookupError:
             return
         try:
-            if self.is_alive:
+            # Its first thread may be a zombie while others still hold its sockets, so being alive is not the question.
+            fields = _stat(self.pid)
+            if fields and int(fields[19]) == self.began:
                 await _readable(descriptor)
         finally:
             os.close(descriptor)
@@ -67,6 +66,14 @@ class ProcessId(msgspec.Struct, frozen=True):
         except TimeoutError:
             self.send(signal.SIGKILL)
             await self.ended()
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of proc(5)'s stat from the state on; none if there is no such process."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
 
 
 async def _readable(descriptor: int) -> None:
