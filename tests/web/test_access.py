@@ -236,3 +236,15 @@ def test_the_request_id_is_echoed_or_made(server: OffhookServer) -> None:
         assert request_id == body["error"]["request_id"]
         assert request_id == expected or (expected is None and len(request_id) == 30)
     connection.close()
+
+
+def test_guessing_credentials_is_limited_also_where_publishing_is_not(tmp_path: Path) -> None:
+    server = OffhookServer(
+        tmp_path / "data", "--no-switch", OFFHOOK_LIMITS__ADDRESS_PER_SECOND="0.1", OFFHOOK_LIMITS__ADDRESS_BURST="4"
+    )
+    server.start()
+    guesses = [server.request("POST", "/v1.0/events", {}, token="vb_" + "x" * 32)[0] for _ in range(6)]
+    published = [server.request("POST", "/v1.0/events", {"type": "a", "data": {}})[0] for _ in range(6)]
+    server.kill()
+    assert guesses == [401, 401, 401, 401, 429, 429]
+    assert published == [202] * 6

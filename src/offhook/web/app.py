@@ -25,7 +25,7 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from offhook import __version__
-from offhook.domain.errors import InvalidError, NotFoundError, OffhookError, TooLargeError
+from offhook.domain.errors import InvalidError, NotFoundError, OffhookError, TooLargeError, UnauthenticatedError
 from offhook.web.errors import Refusal, refusal_of
 from offhook.web.exchange import Exchange
 from offhook.web.openapi import complete
@@ -36,6 +36,7 @@ from offhook.web.services import Services
 log = structlog.get_logger()
 
 _PUBLISH = "/v1.0/events"
+_MAX_BODY_BYTES = 1024 * 1024
 _MISSING = re.compile(r"missing required field `(\w+)`")
 _QUERY_FIELDS = ("page_size", "page_token", "seconds", "status", "subject", "after")
 _CORS = [(b"access-control-allow-origin", b"*")]
@@ -61,7 +62,8 @@ def create_app(services: Services) -> ASGIApp:
             enabled_endpoints=set(),
             use_handler_docstrings=True,
         ),
-        request_max_body_size=services.settings.max_request_bytes,
+        # Bodies are read before anybody is authenticated here, and none but the publish route needs a large one.
+        request_max_body_size=min(services.settings.max_request_bytes, _MAX_BODY_BYTES),
         debug=False,
         pdb_on_exception=False,
         logging_config=None,
@@ -105,10 +107,18 @@ class Front:
         if not is_publishing and path.startswith("/v1.0"):
             self._services.address_buckets.take(exchange.address(self._services.settings.trusted_proxies))
         if is_publishing:
-            body = await handle_publish(self._services, exchange, receive)
+            body = await self._publish(exchange, receive)
             await answer.send_whole(202, body, [(b"content-type", b"application/json")])
         else:
             await self._inner(scope, receive, answer)
+
+    async def _publish(self, exchange: Exchange, receive: Receive) -> bytes:
+        """Publishing has no limit per address; guessing credentials by it has."""
+        try:
+            return await handle_publish(self._services, exchange, receive)
+        except UnauthenticatedError:
+            self._services.address_buckets.take(exchange.address(self._services.settings.trusted_proxies))
+            raise
 
 
 class _Answer:
