@@ -14,7 +14,9 @@ import pytest
 
 from tests.acceptance.receiver import Receiver
 from tests.acceptance.server import OffhookServer, free_port, wait_until
+from tests.examples.conftest import node as node
 from tests.examples.program import EXAMPLES, running
+from tests.examples.test_node_library import answers_of
 from tests.sipp.phone import sipp_command
 
 SCENARIO = Path(__file__).parents[2] / "scripts" / "call.xml"
@@ -74,8 +76,23 @@ def the_end(receiver: Receiver) -> dict[str, str]:
     return data
 
 
+def verify_with_node(node: str, receiver: Receiver, secret: str) -> None:
+    """The same by the public library for Node.js."""
+    asked = [
+        {
+            "secret": secret,
+            "id": received.id,
+            "timestamp": int(received.headers["webhook-timestamp"]),
+            "body": received.body.decode(),
+            "signature": received.headers["webhook-signature"],
+        }
+        for received in receiver.snapshot()
+    ]
+    assert all(answer["verified"] for answer in answers_of(node, asked))
+
+
 def test_a_dialled_number_becomes_signed_webhooks_in_order(
-    server: PhoneServer, receiver: Receiver, tmp_path: Path
+    server: PhoneServer, receiver: Receiver, tmp_path: Path, node: str
 ) -> None:
     assert server.dial(tmp_path, talk_s=2.5).wait(40) == 0
     end = the_end(receiver)
@@ -85,6 +102,7 @@ def test_a_dialled_number_becomes_signed_webhooks_in_order(
     assert (end["hangup_by"], end["hangup_reason"], end["direction"]) == ("remote", "normal", "incoming")
     assert end["tm_create"] < end["tm_ringing"] < end["tm_progressing"] < end["tm_hangup"]
     receiver.verify_all(server.credentials["webhook_secret"])
+    verify_with_node(node, receiver, server.credentials["webhook_secret"])
     assert server.ask("GET", f"/v1.0/calls/{end['id']}") == end
 
 
