@@ -87,10 +87,17 @@ class World(Node):
         await self.store.stop()
 
     async def settle(self) -> None:
-        """Let everything happen that needs no time to pass: a few round trips to the database."""
-        for _ in range(8):
+        """Let everything happen that needs no time to pass."""
+        quiet = 0
+        while quiet < 2:
             await self.store.write(lambda tx: None)
             await self.store.read(lambda connection: None)
+            quiet = 0 if self._is_busy() else quiet + 1
+
+    def _is_busy(self) -> bool:
+        engine = self.engine
+        is_loading = any(queue.is_loading for queue in engine._queues.values())
+        return is_loading or engine._in_flight_count > 0 or engine._recorder.unwritten_count > 0
 
     async def live(self, seconds: float) -> None:
         """Let `seconds` pass, from one timer to the next."""
@@ -164,7 +171,7 @@ def test_a_destination_that_is_back_after_a_day_gets_everything_once(simulate: S
         await world.live(DAY_S)
         # It is probed with one event at a time, never more often than once a minute in the end.
         late = [at_s for at_s, _, _ in world.scripted.asked][-5:]
-        assert all(after_s - before_s > 59 for before_s, after_s in itertools.pairwise(late))
+        assert min(after_s - before_s for before_s, after_s in itertools.pairwise(late)) > 59
         world.scripted.outcome = Outcome.SUCCEEDED
         world.scripted.asked.clear()
         ids += await world.publish(customer, ["call/new"])
