@@ -44,16 +44,10 @@ def load_holding(
 
     A start has to know them before it sends. They are due after their failure: only so much of the backlog is read.
     """
-    statement = (
-        _pending(
-            destination_key, deliveries.c.due_at >= failed_since_us, deliveries.c.first_failed_at >= failed_since_us
-        )
-        .with_only_columns(
-            *(column for column in _columns if column is not events.c.payload), maintain_column_froms=True
-        )
-        .limit(limit)
-    )
-    return [_delivery(row, b"") for row in connection.execute(statement)]
+    is_recent = (deliveries.c.due_at >= failed_since_us, deliveries.c.first_failed_at >= failed_since_us)
+    light = [sa.literal(b"") if column is events.c.payload else column for column in _columns]
+    statement = _pending(destination_key, *is_recent).with_only_columns(*light, maintain_column_froms=True).limit(limit)
+    return [_delivery(row) for row in connection.execute(statement)]
 
 
 def load_subject(
@@ -104,7 +98,7 @@ def next_due_us(connection: sa.Connection, destination_key: int, *, after_us: in
 def load_delivery(connection: sa.Connection, delivery_key: int) -> Delivery | None:
     """One pending delivery, with its payload."""
     row = connection.execute(_select.where(deliveries.c.key == delivery_key, schema.IS_PENDING)).one_or_none()
-    return None if row is None else _delivery(row, row.payload)
+    return None if row is None else _delivery(row)
 
 
 _columns = (
@@ -138,25 +132,29 @@ def _take(rows: Iterable[sa.Row[Any]], max_bytes: int) -> list[Delivery]:
     taken: list[Delivery] = []
     byte_count = 0
     for row in rows:
-        taken.append(_delivery(row, row.payload))
-        byte_count += len(row.payload)
+        taken.append(_delivery(row))
+        byte_count += len(taken[-1].payload)
         if byte_count >= max_bytes:
             break
     return taken
 
 
-def _delivery(row: sa.Row[Any], payload: bytes) -> Delivery:
+def _delivery(row: Iterable[Any]) -> Delivery:
+    # By position: looked up by name, the columns cost more than the query.
+    key, destination_key, due_us, attempt_count, failed_us, created_us, id_, type_, sequence, position, payload, of = (
+        row
+    )
     return Delivery(
-        key=row.key,
-        destination_key=row.destination_key,
-        event_id=row.id,
-        subject=row.subject or "",
-        sequence=row.sequence,
-        position=row.position,
-        payload=payload,
-        family=row.type.partition("_")[0],
-        created_us=row.tm_create,
-        due_us=row.due_at,
-        attempt_count=row.attempt_count,
-        first_failed_us=row.first_failed_at,
+        key,
+        destination_key,
+        id_,
+        of or "",
+        sequence,
+        position,
+        payload,
+        type_.partition("_")[0],
+        created_us,
+        due_us,
+        attempt_count,
+        failed_us,
     )
