@@ -16,7 +16,7 @@ from offhook.store.retention import Cutoffs, prune_step
 from offhook.store.stats import webhook_stats
 from offhook.store.store import Store
 from offhook.store.transaction import Committed
-from tests.store.conftest import URI, new_customer
+from tests.store.conftest import URI, new_customer, rows
 from tests.store.test_group_commit import publish
 
 FAR = 2**60
@@ -226,3 +226,14 @@ async def test_old_events_are_forgotten_and_pending_ones_are_kept(store: Store, 
     found, cursor = await store.read(lambda connection: list_events(connection, customer, after=0))
     assert [event.position for event in found] == [2, 3]
     assert cursor == 3
+
+
+async def test_a_forgotten_calls_subject_goes_and_any_other_keeps_its_sequence(store: Store) -> None:
+    customer = await new_customer(store, uri="")
+    await publish(store, customer, 2, subject="call/1")
+    await publish(store, customer, 2, subject="order/1")
+    await store.write(lambda tx: prune_step(tx, Cutoffs(default_us=FAR, by_family_us={}), after_key=0))
+    assert [row[0] for row in rows(store, "SELECT subject FROM subjects")] == ["order/1"]
+    await publish(store, customer, subject="order/1")
+    found, _ = await store.read(lambda connection: list_events(connection, customer, after=0))
+    assert [(event.position, event.sequence) for event in found] == [(5, 3)]

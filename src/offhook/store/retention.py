@@ -12,7 +12,7 @@ import msgspec
 import sqlalchemy as sa
 
 from offhook.store import schema
-from offhook.store.schema import attempts, deliveries, events, idempotency_keys
+from offhook.store.schema import attempts, deliveries, events, idempotency_keys, subjects
 from offhook.store.transaction import Transaction
 
 
@@ -65,7 +65,23 @@ def _still_pending(tx: Transaction, keys: list[int]) -> set[int]:
 
 
 def _delete_events(tx: Transaction, keys: list[int]) -> None:
+    gone = tx.reader.execute(sa.select(events.c.subject_key).where(events.c.key.in_(keys)).distinct()).scalars().all()
     of_events = sa.select(deliveries.c.key).where(deliveries.c.event_key.in_(keys))
     tx.connection.execute(sa.delete(attempts).where(attempts.c.delivery_key.in_(of_events)))
     tx.connection.execute(sa.delete(deliveries).where(deliveries.c.event_key.in_(keys)))
     tx.connection.execute(sa.delete(events).where(events.c.key.in_(keys)))
+    _delete_calls(tx, [key for key in gone if key is not None])
+
+
+def _delete_calls(tx: Transaction, keys: list[int]) -> None:
+    """Forget subjects that are calls, once none of their events is left.
+
+    A call that is over never has another event. Any other subject may live on, and its sequence must not start again.
+    """
+    tx.connection.execute(
+        sa.delete(subjects).where(
+            subjects.c.key.in_(keys),
+            subjects.c.subject.startswith("call/"),
+            ~sa.exists().where(events.c.subject_key == subjects.c.key),
+        )
+    )
