@@ -104,13 +104,17 @@ def agent() -> None:
 @_data
 @_config
 @_database
+@_json
 @click.argument("username")
-def reset_password(data: Path, config_file: Path | None, database: str | None, username: str) -> None:
+def reset_password(data: Path, config_file: Path | None, database: str | None, as_json: bool, username: str) -> None:
     """Give an agent a new password, while the server is stopped."""
     from offhook import app
 
     password = app.reset_password(_settings(data, config_file, database__url=database), data, username)
-    click.echo(f"The new password of {username}: {password}")
+    if as_json:
+        click.echo(msgspec.json.encode({"username": username, "password": password}))
+    else:
+        click.echo(f"The new password of {username}: {password}")
 
 
 @click.group()
