@@ -19,7 +19,7 @@ from tests.delivery.endpoint import Endpoint, Request
 from tests.delivery.node import Node
 from tests.postgres import Postgres
 
-SEEDS = range(int(os.environ.get("OFFHOOK_TEST_ROUNDS", "6")))
+SEEDS = range(int(os.environ.get("OFFHOOK_TEST_ROUNDS", "2")))
 QUICK = RetryPolicy(schedule=(timedelta(milliseconds=30), timedelta(milliseconds=5)) * 400, jitter=0.5)
 
 
