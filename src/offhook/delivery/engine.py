@@ -184,6 +184,13 @@ class Engine:
 
     def _pump(self, queue: DestinationQueue) -> None:
         """Begin as many attempts as are ready and allowed, and see to what the queue needs next."""
+        try:
+            self._begin_ready(queue)
+        except Exception:
+            # A fault in one destination's queue must not end the delivery of all others.
+            log.exception("delivery.queue_failed", destination=queue.key)
+
+    def _begin_ready(self, queue: DestinationQueue) -> None:
         if self._draining or self._workers is None:
             return
         now_us = self._store.clock.now_us()
