@@ -66,7 +66,7 @@ async def test_retry_after_is_honoured(node: Node, endpoint: Endpoint) -> None:
     (event_id,) = await node.publish(customer, ["call/a"])
     await node.until_written()
     first, second = endpoint.requests
-    assert 1 <= second.at_s - first.at_s < 1.8
+    assert 1 <= second.at_s - first.at_s < 4
     assert [attempt.outcome for attempt in await node.attempts(customer, event_id)] == ["throttled", "succeeded"]
 
 

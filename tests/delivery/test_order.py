@@ -53,8 +53,8 @@ async def test_later_events_wait_for_the_hold_and_then_pass_and_other_subjects_n
     await until(lambda: len(endpoint.accepted) == 4, "all four")
     first_failure = endpoint.requests[0]
     at = {(r.subject, r.sequence): r.at_s - first_failure.at_s for r in endpoint.accepted}
-    assert at["call/b", 1] < 0.4
-    assert 0.6 <= at["call/a", 2] <= at["call/a", 3] < 1.2
+    assert at["call/b", 1] < at["call/a", 2]
+    assert 0.6 <= at["call/a", 2] <= at["call/a", 3] < 1.5
     assert at["call/a", 1] >= 1.5
     assert endpoint.accepted[-1].id == stuck
 
