@@ -13,7 +13,7 @@ from tests.web.conftest import Person
 
 NIL = "00000000-0000-4000-8000-000000000000"
 LONG = "x" * 2000
-BAD_PAGE = [("page_token", "nonsense", "INVALID_ARGUMENT"), ("page_size", "many", "INVALID_REQUEST_PARAMETER")]
+BAD_PAGE = [("page_token", "nonsense", "INVALID_REQUEST_PARAMETER"), ("page_size", "many", "INVALID_REQUEST_PARAMETER")]
 
 BODIES: list[tuple[str, str, Any, int, str, str]] = [
     ("POST", "/auth/login", {}, 400, "INVALID_ARGUMENT", "username"),
@@ -146,6 +146,14 @@ BODIES: list[tuple[str, str, Any, int, str, str]] = [
         for path in ("/v1.0/accesskeys", "/v1.0/agents", "/v1.0/customers", "/v1.0/deliveries", "/v1.0/calls")
         for name, value, reason in BAD_PAGE
     ],
+    ("GET", "/v1.0/events/%00", None, 400, "INVALID_ID", "id"),
+    ("GET", "/v1.0/deliveries?subject=a%00", None, 400, "INVALID_REQUEST_PARAMETER", "subject"),
+    ("DELETE", "/v1.0/events?subject=%00", None, 400, "INVALID_REQUEST_PARAMETER", "subject"),
+    ("POST", "/auth/login", {"username": "a\0b", "password": "x"}, 400, "INVALID_CREDENTIALS", "password"),
+    ("POST", "/v1.0/events/replay", {"after": 0, "types": ["\0"]}, 400, "INVALID_ARGUMENT", "types"),
+    ("POST", "/v1.0/events", {"type": "a", "data": {"n": [-(10**400)]}}, 400, "INVALID_ARGUMENT", "data"),
+    ("PATCH", "/v1.0/customer", {}, 405, "METHOD_NOT_ALLOWED", "method"),
+    ("GET", "/v1.0/none", None, 404, "ROUTE_NOT_FOUND", "path"),
     ("GET", "/v1.0/events?page_size=many", None, 400, "INVALID_REQUEST_PARAMETER", "page_size"),
 ]
 
@@ -249,3 +257,36 @@ def test_a_huge_body_is_refused_before_it_is_read(server: OffhookServer, path: s
     assert answer.status == 413
     assert json.loads(answer.read())["error"]["reason"] == "PAYLOAD_TOO_LARGE"
     connection.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"), [("/v1.0/customer", {"GET", "PUT"}), ("/v1.0/events", {"GET", "POST", "DELETE"})]
+)
+def test_a_405_says_what_is_allowed_and_head_is_answered(server: OffhookServer, path: str, allowed: set[str]) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    headers = {"Authorization": f"Bearer {server.token}"}
+    connection.request("PATCH", path, body=b"{}", headers=headers)
+    answer = connection.getresponse()
+    answer.read()
+    assert answer.status == 405
+    assert allowed <= set(answer.headers["Allow"].split(", "))
+    connection.request("HEAD", path, headers=headers)
+    answer = connection.getresponse()
+    assert (answer.status, answer.read()) == (200, b"")
+    # A body that came all the same would be taken for the next answer.
+    connection.request("GET", "/ping", headers=headers)
+    assert json.loads(connection.getresponse().read()) == {"message": "pong"}
+    connection.close()
+
+
+def test_a_change_leaves_what_it_does_not_name(person: Person) -> None:
+    person.request("PUT", "/v1.0/customer", {"webhook_uri": "https://a.example/", "webhook_method": "PUT"})
+    changed = person.request("PUT", "/v1.0/customer", {"webhook_uri": "HTTP://b.example/"})[1]
+    assert (changed["webhook_uri"], changed["webhook_method"], changed["name"]) == ("HTTP://b.example/", "PUT", "Other")
+    assert changed["warnings"]
+    changed = person.request("PUT", "/v1.0/customer", {"webhook_method": ""})[1]
+    assert (changed["webhook_uri"], changed["webhook_method"]) == ("HTTP://b.example/", "POST")
+    changed = person.request("PUT", "/v1.0/customer", {"webhook_uri": ""})[1]
+    assert (changed["webhook_uri"], changed["webhook_method"]) == ("", "")
+    status, answer = person.request("PUT", "/v1.0/customer", {"webhook_method": "GET"})
+    assert (status, answer["error"]["reason"]) == (400, "INVALID_WEBHOOK_METHOD")  # type: ignore[index]

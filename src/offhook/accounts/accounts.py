@@ -74,14 +74,22 @@ class Accounts:
         return customer_id
 
     async def change_customer(
-        self, customer_id: str, profile: dict[str, str], webhook: tuple[str, str] | None
+        self,
+        customer_id: str,
+        profile: dict[str, str],
+        webhook: Callable[[tuple[str, str]], tuple[str, str]] | None,
     ) -> Customer:
-        """Change the given profile fields, and the webhook if one is given. Raises NotFoundError."""
+        """Change the given profile fields, and the webhook if `webhook` is given.
+
+        `webhook` makes the new uri and method of the present ones, and may refuse. Raises NotFoundError.
+        """
 
         def change(tx: Transaction) -> Customer:
             customers.change_customer(tx, customer_id, **profile)
             if webhook is not None:
-                destinations.set_webhook(tx, customer_id, uri=webhook[0], method=webhook[1])
+                present = destinations.webhook_of(tx.reader, customer_id)
+                uri, method = webhook((present.uri, present.method))
+                destinations.set_webhook(tx, customer_id, uri=uri, method=method)
             return customers.get_customer(tx.reader, customer_id)
 
         return await self._write(change)

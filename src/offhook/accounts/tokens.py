@@ -21,10 +21,11 @@ _ALGORITHM = "HS256"
 
 
 class TokenClaims(msgspec.Struct, frozen=True):
-    """What a log in's token says of its holder."""
+    """What a log in's token says of its holder; `good_until_s` is its `exp`, a Unix time."""
 
     agent_id: str
     token_version: int
+    good_until_s: float = 0.0
 
 
 class LoginTokens:
@@ -63,7 +64,7 @@ class LoginTokens:
         except jwt.PyJWTError:
             return None
         version = claims.get("ver")
-        return TokenClaims(claims["sub"], version) if isinstance(version, int) else None
+        return TokenClaims(claims["sub"], version, float(claims["exp"])) if isinstance(version, int) else None
 
 
 async def load_login_tokens(store: Store, lifetime: timedelta) -> LoginTokens:

@@ -121,6 +121,23 @@ def checked_method(method: str, uri: str) -> str:
     return (method or "POST") if uri else ""
 
 
+def chosen_webhook(
+    present: tuple[str, str], uri: str | None, method: str | None, policy: NetworkPolicy
+) -> tuple[str, str]:
+    """The webhook after a change: uri and method, each left as it was where None is given.
+
+    `present` is what there was. Raises InvalidError (webhook_uri, webhook_method).
+    """
+    wanted = present[0] if uri is None else checked_uri(uri, policy)
+    if uri is None and method and not wanted:
+        raise InvalidError(
+            "There is no webhook_uri to use this method with. Send both.",
+            reason="INVALID_WEBHOOK_METHOD",
+            field="webhook_method",
+        )
+    return wanted, checked_method(present[1] if method is None else method, wanted)
+
+
 def checked_uri(uri: str, policy: NetworkPolicy) -> str:
     """`uri` if a webhook may be sent to it, as far as can be told before connecting. "" switches webhooks off.
 
@@ -136,7 +153,7 @@ def checked_uri(uri: str, policy: NetworkPolicy) -> str:
 
 def uri_warnings(uri: str) -> list[str]:
     """What is allowed and still deserves a second look."""
-    if uri.startswith("http://"):
+    if uri[:7].lower() == "http://":
         return ["webhook_uri is plain http: anyone on the way can read the events. Use https in production."]
     return []
 

@@ -7,6 +7,7 @@ that a double can hold, bounded nesting. A lone surrogate escape (`"\\ud800"`) i
 from __future__ import annotations
 
 import re
+import sys
 from typing import Any
 
 import msgspec
@@ -19,6 +20,8 @@ _TYPE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _SUBJECT = re.compile(r"[A-Za-z0-9_.:@+-]{1,64}/[A-Za-z0-9_.:@+-]{1,191}")
 _FIELDS = ("type", "data", "id", "subject")
+# The largest double has 309 digits. The look behind keeps the search linear.
+_LONG_NUMBER = re.compile(rb"(?<![0-9])[0-9]{309}")
 
 
 class PublishLimits(msgspec.Struct, frozen=True):
@@ -123,6 +126,8 @@ def _checked_data(raw: bytes, max_depth: int) -> dict[str, Any]:
     # Brackets inside of strings count too, so this only spares the walk, and never the check.
     if raw.count(b"{") + raw.count(b"[") > max_depth and _depth(data) > max_depth:
         raise InvalidError(f"data is nested deeper than {max_depth}.", field="data")
+    if _LONG_NUMBER.search(raw):
+        _check_integers(data)
     if b"\\u" in raw:
         _check_surrogates(raw)
     return data
@@ -139,6 +144,16 @@ def _depth(data: dict[str, Any]) -> int:
             inner.extend(value.values() if isinstance(value, dict) else value)
         level = [value for value in inner if isinstance(value, dict | list)]
     return depth
+
+
+def _check_integers(data: dict[str, Any]) -> None:
+    waiting: list[Any] = [data]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict | list):
+            waiting.extend(value.values() if isinstance(value, dict) else value)
+        elif isinstance(value, int) and abs(value) > sys.float_info.max:
+            raise InvalidError("data contains a number that is out of range.", field="data")
 
 
 def _check_surrogates(raw: bytes) -> None:

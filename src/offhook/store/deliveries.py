@@ -71,7 +71,9 @@ def list_deliveries(
     conditions = [customers.c.id == customer_id, *_with_status(status)]
     if page_token:
         if not (page_token.isascii() and page_token.isdigit() and len(page_token) < 19):
-            raise InvalidError("page_token is not one that this list gave out.", field="page_token")
+            raise InvalidError(
+                "page_token is not one that this list gave out.", reason="INVALID_REQUEST_PARAMETER", field="page_token"
+            )
         conditions.append(deliveries.c.key < int(page_token))
     if event_type is not None:
         conditions.append(events.c.type == event_type)

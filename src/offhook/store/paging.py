@@ -62,4 +62,6 @@ def _parse(token: str) -> tuple[int, int]:
             return to_us(created), int(found[2] or 0)
         except ValueError:
             pass
-    raise InvalidError("page_token is not one that this list gave out.", field="page_token")
+    raise InvalidError(
+        "page_token is not one that this list gave out.", reason="INVALID_REQUEST_PARAMETER", field="page_token"
+    )

@@ -103,7 +103,11 @@ class Front:
             await answer.send_whole(204, b"", _PREFLIGHT[1:-1])
             return
         path = scope["path"]
-        is_publishing = path == _PUBLISH and scope["method"] == "POST"
+        _check_nul(exchange)
+        if scope["method"] == "HEAD":
+            # RFC 9110, section 9.3.2: as GET. The server leaves the body out, by the scope that it made.
+            scope = {**scope, "method": "GET"}
+        is_publishing = path in (_PUBLISH, f"{_PUBLISH}/") and scope["method"] == "POST"
         if not is_publishing and path.startswith("/v1.0"):
             self._services.address_buckets.take(exchange.address(self._services.settings.trusted_proxies))
         if is_publishing:
@@ -119,6 +123,18 @@ class Front:
         except UnauthenticatedError:
             self._services.address_buckets.take(exchange.address(self._services.settings.trusted_proxies))
             raise
+
+
+def _check_nul(exchange: Exchange) -> None:
+    """No id, cursor or name holds a NUL, and PostgreSQL refuses the very question."""
+    if "\0" in exchange.scope["path"]:
+        raise InvalidError("The path contains a NUL.", reason="INVALID_ID", field="id")
+    if b"%00" in exchange.scope.get("query_string", b""):
+        for name, values in exchange.query.items():
+            if any("\0" in value for value in values):
+                raise InvalidError(
+                    f"{name} contains a NUL.", reason="INVALID_REQUEST_PARAMETER", field=name.replace("\0", "")
+                )
 
 
 class _Answer:
@@ -165,7 +181,17 @@ def _on_exception(request: Request[Any, Any, Any], error: Exception) -> Response
     exchange: Exchange = request.scope["state"]["exchange"]
     refusal = refusal_of(_as_ours(error, request), exchange.request_id)
     headers: Mapping[str, str] = refusal.headers
+    if isinstance(error, MethodNotAllowedException):
+        headers = {**headers, **_allowed(error, request)}
     return Response(refusal.body, status_code=refusal.status_code, headers=dict(headers), media_type="application/json")
+
+
+def _allowed(error: MethodNotAllowedException, request: Request[Any, Any, Any]) -> dict[str, str]:
+    """RFC 9110, section 15.5.6: a 405 says what is allowed."""
+    allowed = (error.headers or {}).get("allow", "")
+    if request.scope["path"].rstrip("/") == _PUBLISH:
+        allowed += ", POST"
+    return {"Allow": allowed}
 
 
 def _as_ours(error: Exception, request: Request[Any, Any, Any]) -> Exception:
@@ -176,9 +202,13 @@ def _as_ours(error: Exception, request: Request[Any, Any, Any]) -> Exception:
         case ValidationException():
             return _invalid(error)
         case MethodNotAllowedException():
-            return NotFoundError(f"{request.method} is not a method of this route.", reason="METHOD_NOT_ALLOWED")
+            return NotFoundError(
+                f"{request.method} is not a method of this route.", reason="METHOD_NOT_ALLOWED", field="method"
+            )
         case NotFoundException():
-            return NotFoundError("There is no such route. GET /docs lists them.", reason="ROUTE_NOT_FOUND")
+            return NotFoundError(
+                "There is no such route. GET /docs lists them.", reason="ROUTE_NOT_FOUND", field="path"
+            )
         case HTTPException(status_code=413):
             return TooLargeError("The body is too large.", field="body")
         case RecursionError() | UnicodeDecodeError():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -11,15 +12,13 @@ from offhook.domain.customer import (
     MANAGERS,
     Customer,
     Permission,
-    checked_method,
     checked_text,
-    checked_uri,
+    chosen_webhook,
     uri_warnings,
 )
-from offhook.domain.errors import InvalidError
 from offhook.store.customers import PROFILE_FIELDS, get_customer
 from offhook.store.deliveries import AttemptRow
-from offhook.store.destinations import enable_webhook, webhook_of
+from offhook.store.destinations import enable_webhook
 from offhook.web.asking import AnyRequest, customer_in, services_of
 from offhook.web.services import Services
 
@@ -97,7 +96,7 @@ async def enable(request: AnyRequest) -> Customer:
 async def apply_change(services: Services, customer_id: str, data: CustomerChange) -> Customer:
     """Change profile and webhook of a customer. Raises InvalidError naming the field, NotFoundError."""
     profile = checked_profile(data)
-    webhook = await _webhook_of(services, customer_id, data)
+    webhook = _webhook_change(services, data)
     changed = await services.accounts.change_customer(customer_id, profile, webhook)
     warnings = uri_warnings(changed.webhook_uri)
     return msgspec.structs.replace(changed, warnings=warnings or msgspec.UNSET)
@@ -109,20 +108,7 @@ def checked_profile(data: CustomerChange) -> dict[str, str]:
     return {name: checked_text(name, value) for name, value in given.items() if value is not None}
 
 
-async def _webhook_of(services: Services, customer_id: str, data: CustomerChange) -> tuple[str, str] | None:
+def _webhook_change(services: Services, data: CustomerChange) -> Callable[[tuple[str, str]], tuple[str, str]] | None:
     if data.webhook_uri is None and data.webhook_method is None:
         return None
-    if data.webhook_uri is not None:
-        uri = checked_uri(data.webhook_uri, services.policy)
-        if not uri and data.webhook_method:
-            checked_method(data.webhook_method, uri)
-        return uri, checked_method(data.webhook_method or "", uri)
-    present = await services.store.read(lambda connection: webhook_of(connection, customer_id))
-    method = checked_method(data.webhook_method or "", present.uri)
-    if data.webhook_method and not present.uri:
-        raise InvalidError(
-            "There is no webhook_uri to use this method with. Send both.",
-            reason="INVALID_WEBHOOK_METHOD",
-            field="webhook_method",
-        )
-    return present.uri, method
+    return lambda present: chosen_webhook(present, data.webhook_uri, data.webhook_method, services.policy)

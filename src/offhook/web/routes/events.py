@@ -10,7 +10,7 @@ import msgspec
 from litestar import delete, get, post
 
 from offhook.domain.catalogue import EVENT_TYPES
-from offhook.domain.customer import MANAGERS, Permission
+from offhook.domain.customer import MANAGERS, Permission, checked_text
 from offhook.domain.errors import InvalidError
 from offhook.domain.event import Event
 from offhook.domain.times import from_us, rfc3339, to_us
@@ -176,6 +176,8 @@ def _wanted(data: ReplayRequest) -> Replay:
         raise InvalidError("after is a position: 0 or more.", field="after")
     if len(data.types) > len(EVENT_TYPES) * 10:
         raise InvalidError("types has too many entries.", field="types")
+    for name in data.types:
+        checked_text("types", name)
     return Replay(
         after=data.after,
         since_us=_moment("since", data.since),
