@@ -194,6 +194,18 @@ async def test_erasing_takes_payloads_out_and_leaves_tombstones(store: Store, cu
     assert [event.position for event in found] == [1, 2]
 
 
+async def test_an_answer_that_comes_after_the_erasure_is_not_kept(store: Store, customer: str) -> None:
+    (event_id,) = await publish(store, customer, subject="person/1")
+    webhook = await store.read(lambda connection: destinations.webhook_of(connection, customer))
+    (delivery,) = await store.read(
+        lambda connection: load_due(connection, webhook.key, after=START, until_us=FAR, limit=9)
+    )
+    await store.write(lambda tx: erase_subject(tx, customer, "person/1"))
+    await store.write(lambda tx: tx.record(record(delivery.key, webhook.key, status="pending", due_us=FAR)))
+    assert await store.read(lambda connection: attempts_of_event(connection, customer, event_id)) == []
+    assert rows(store, "SELECT count(*) FROM attempts")[0][0] == 0
+
+
 async def test_one_customer_never_sees_anothers(store: Store, customer: str) -> None:
     other = await new_customer(store)
     (event_id,) = await publish(store, customer)

@@ -87,6 +87,18 @@ class _Statements:
             schema.attempts,
             *("delivery_key", "number", "uri_key", "outcome", "status_code", "started_at", "latency_ms", "response"),
         )
+        # What a receiver answered while its subject was being erased would bring back what is gone.
+        self.drop_cancelled = Prepared(
+            sa.delete(schema.attempts).where(
+                schema.attempts.c.delivery_key == sa.bindparam("for_key"),
+                sa.exists().where(
+                    schema.deliveries.c.key == sa.bindparam("for_key"),
+                    schema.deliveries.c.status == sa.text(str(int(DeliveryStatus.CANCELLED))),
+                ),
+            ),
+            ("for_key",),
+            dialect_name,
+        )
         # The status is asked for again: a delivery cancelled while an attempt was under way stays cancelled.
         is_pending = sa.and_(schema.deliveries.c.key == sa.bindparam("for_key"), schema.IS_PENDING)
         self.end_delivery = update(
@@ -311,6 +323,7 @@ class Transaction:
         failures = [_attempt_row(record) for record in records if record.status != "succeeded"]
         if failures:
             self._statements.insert_attempts.run_many(cursor, failures)
+            self._statements.drop_cancelled.run_many(cursor, [(row[0],) for row in failures])
         ended = [_end_row(record) for record in records if record.status != "pending"]
         if ended:
             self._statements.end_delivery.run_many(cursor, ended)
