@@ -27,6 +27,7 @@ SHORTEST_EXPIRE_S = 86_400
 _YEAR_S = 365 * SHORTEST_EXPIRE_S
 _LAST_MOMENT = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 _OLD_SECRET_LIFETIME = timedelta(hours=24)
+_MAX_OLD_SECRETS = 5
 _DELETION_DELAY = timedelta(days=30)
 
 
@@ -95,16 +96,16 @@ class Accounts:
         return await self._write(change)
 
     async def rotate_secret(self, customer_id: str) -> str:
-        """A new webhook secret; the old one keeps signing beside it for 24 hours."""
+        """A new webhook secret; the old ones keep signing beside it, each for 24 hours at least."""
         secret = new_secret()
 
         def change(tx: Transaction) -> None:
-            old = customers.webhook_secret(tx.reader, customer_id)
+            old = customers.live_secrets(tx.reader, customer_id, tx.now_us)[:_MAX_OLD_SECRETS]
             customers.change_customer(
                 tx,
                 customer_id,
                 webhook_secret=secret,
-                old_webhook_secret=old,
+                old_webhook_secret=" ".join(old),
                 old_webhook_secret_until=tx.now_us + _OLD_SECRET_LIFETIME // timedelta(microseconds=1),
             )
             destinations.secrets_changed(tx, customer_id)
@@ -141,6 +142,7 @@ class Accounts:
         def change(tx: Transaction) -> Customer:
             before = customers.get_customer(tx.reader, customer_id)
             customers.change_customer(tx, customer_id, status="deleted", tm_delete=tx.now_us)
+            agents.delete_agents(tx, customer_id)
             destinations.cancel_customer(tx, customer_id)
             return msgspec.structs.replace(before, status="deleted", webhook_uri="", webhook_method="")
 

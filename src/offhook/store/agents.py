@@ -62,6 +62,15 @@ def set_password(tx: Transaction, customer_id: str, agent_id: str, password_hash
     change_agent(tx, customer_id, agent_id, password_hash=password_hash, token_version=agents.c.token_version + 1)
 
 
+def delete_agents(tx: Transaction, customer_id: str) -> None:
+    """Delete all of a customer's agents: their usernames may be taken again."""
+    tx.connection.execute(
+        sa.update(agents)
+        .where(agents.c.customer_key == tx.customer_key(customer_id), agents.c.tm_delete.is_(None))
+        .values(tm_delete=tx.now_us, tm_update=tx.now_us)
+    )
+
+
 def get_agent(connection: sa.Connection, customer_id: str, agent_id: str, *, deleted: bool = False) -> Agent:
     """One agent. Raises NotFoundError."""
     statement = _select.where(agents.c.id == agent_id, customers.c.id == customer_id)

@@ -73,12 +73,17 @@ def first_customer_id(connection: sa.Connection) -> str | None:
     ).scalar()
 
 
-def webhook_secret(connection: sa.Connection, customer_id: str) -> str:
-    """The newest secret. Raises NotFoundError."""
-    secret = connection.execute(sa.select(customers.c.webhook_secret).where(customers.c.id == customer_id)).scalar()
-    if secret is None:
+def live_secrets(connection: sa.Connection, customer_id: str, now_us: int) -> list[str]:
+    """The secrets that sign at `now_us`, newest first. Raises NotFoundError."""
+    row = connection.execute(
+        sa.select(
+            customers.c.webhook_secret, customers.c.old_webhook_secret, customers.c.old_webhook_secret_until
+        ).where(customers.c.id == customer_id)
+    ).one_or_none()
+    if row is None:
         raise _not_found(customer_id)
-    return str(secret)
+    is_old_live = row.old_webhook_secret_until is not None and now_us < row.old_webhook_secret_until
+    return [row.webhook_secret, *(row.old_webhook_secret.split() if is_old_live else ())]
 
 
 def _not_found(customer_id: str) -> NotFoundError:

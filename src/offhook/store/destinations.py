@@ -162,7 +162,7 @@ _select: sa.Select[Any] = sa.select(
 
 
 def _destination(row: sa.Row[Any]) -> Destination:
-    old = (row.old_webhook_secret,) if row.old_webhook_secret else ()
+    old = tuple(row.old_webhook_secret.split())
     return Destination(
         key=row.key,
         customer_id=row.id,

@@ -56,6 +56,7 @@ customers = sa.Table(
     sa.Column("status", sa.Text, nullable=False, default="active"),
     sa.Column("rtp_debug", sa.Boolean, nullable=False, default=False),
     sa.Column("webhook_secret", sa.Text, nullable=False),
+    # Those that still sign, newest first, separated by spaces.
     sa.Column("old_webhook_secret", sa.Text, nullable=False, default=""),
     sa.Column("old_webhook_secret_until", Micros, nullable=True),
     sa.Column("tm_create", Micros, nullable=False),
