@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
+import time
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -26,6 +30,9 @@ from offhook.web.services import CallControl
 
 log = structlog.get_logger()
 
+_PATIENCE_S = 35.0
+_LOOK_S = 0.5
+
 
 class Telephony(msgspec.Struct, frozen=True):
     """Control of calls for the API, and what is not ready yet ("" if nothing)."""
@@ -47,6 +54,7 @@ class Switchboard(msgspec.Struct, frozen=True):
 
     endpoint: AriEndpoint | None
     sip: str = ""
+    asterisk: EmbeddedAsterisk | None = None
 
     @property
     def port(self) -> int | None:
@@ -76,7 +84,26 @@ async def start_asterisk(settings: Settings, folder: DataFolder, stack: AsyncExi
     )
     await asterisk.start()
     stack.push_async_callback(asterisk.stop)
-    return Switchboard(asterisk.endpoint, asterisk.sip)
+    return Switchboard(asterisk.endpoint, asterisk.sip, asterisk)
+
+
+async def watch_over(asterisk: EmbeddedAsterisk, is_connected: Callable[[], bool], patience_s: float) -> None:
+    """Kill an Asterisk that lives and lets nobody connect for that long; its supervisor starts another one.
+
+    Seen with Asterisk 22: after an event stream went away in mid-call, no new one was accepted. By then its calls are
+    over for us anyway (`CallSettings.lost_after`).
+    """
+    seen = time.monotonic()
+    while True:
+        await asyncio.sleep(_LOOK_S)
+        now = time.monotonic()
+        if is_connected():
+            seen = now
+        elif now - seen > patience_s:
+            log.error("asterisk.hangs", pid=asterisk.pid, hint="it is started anew")
+            seen = now
+            with suppress(ProcessLookupError):
+                os.kill(asterisk.pid, signal.SIGKILL)
 
 
 async def start_calls(settings: Settings, board: Switchboard, store: Store, stack: AsyncExitStack) -> Telephony:
@@ -100,6 +127,9 @@ async def start_calls(settings: Settings, board: Switchboard, store: Store, stac
     stack.push_async_callback(switch.stop)
     stack.push_async_callback(calls.stop)
     await switch.start()
+    if board.asterisk is not None:
+        watching = asyncio.create_task(watch_over(board.asterisk, lambda: switch.is_connected, _PATIENCE_S))
+        stack.callback(watching.cancel)
     return Telephony(calls, lambda: "" if switch.is_connected else "Asterisk is not connected")
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import os
+import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -35,6 +38,17 @@ class SharedAsterisk:
     def stop(self) -> None:
         """End it."""
         asyncio.run(self._stop())
+
+    def replace(self) -> None:
+        """Kill it, and start another one at the same place."""
+        self.endpoint = asyncio.run(self._restart())
+
+    async def _restart(self) -> AriEndpoint:
+        pid = json.loads((self.folder / "running.json").read_text())["process"]["pid"]
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        await eventually(lambda: ProcessId.of(pid) is None, "it is dead")
+        return await self._start()
 
     async def _start(self) -> AriEndpoint:
         supervisor = self.supervisor()

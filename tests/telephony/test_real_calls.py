@@ -21,7 +21,9 @@ from offhook.telephony.live_call import CallSettings
 from tests.sipp.phone import phone
 from tests.sipp.proxy import Proxy
 from tests.sipp.switches import SharedAsterisk, eventually, own_asterisk
-from tests.telephony.conftest import PATIENT, QUICK, die, running_node
+from tests.telephony.conftest import CONNECTED, PATIENT, QUICK, die, running_node
+
+pytestmark = pytest.mark.flaky(reruns=2, only_rerun=[CONNECTED, "event stream failed"])
 
 ANSWERED = ["call_created", "call_ringing", "call_answered", "call_updated", "call_updated"]
 
