@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -45,9 +44,9 @@ class SharedAsterisk:
 
     async def _restart(self) -> AriEndpoint:
         pid = json.loads((self.folder / "running.json").read_text())["process"]["pid"]
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-        await eventually(lambda: ProcessId.of(pid) is None, "it is dead")
+        process = process_of(pid)
+        process.send(signal.SIGKILL)
+        await process.ended()
         return await self._start()
 
     async def _start(self) -> AriEndpoint:
