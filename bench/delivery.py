@@ -21,10 +21,13 @@ from prometheus_client import CollectorRegistry
 
 from offhook.delivery.engine import Engine, EngineSettings
 from offhook.delivery.metrics import DeliveryMetrics
+from offhook.delivery.recorder import Recorder
 from offhook.domain.event import NewEvent, envelope
 from offhook.domain.ids import new_uuid
 from offhook.domain.networks import NetworkPolicy
 from offhook.domain.signature import new_secret
+from offhook.node.service import Closing
+from offhook.node.supervisor import Supervisor
 from offhook.outbound.http import HttpSender
 from offhook.store import customers, destinations
 from offhook.store.database import Database, sqlite_url
@@ -59,28 +62,32 @@ async def until_delivered(store: Store) -> None:
 
 async def measure(folder: Path, port: int, count: int, *, from_backlog: bool) -> None:
     """Print what `count` deliveries cost."""
-    store = Store(Database(sqlite_url(folder / f"{from_backlog}.db")))
-    await store.start()
+    async with Supervisor() as supervisor:
+        store = await supervisor.add(Store(Database(sqlite_url(folder / f"{from_backlog}.db"))))
+        await _measure(supervisor, store, port, count, from_backlog=from_backlog)
+
+
+async def _measure(supervisor: Supervisor, store: Store, port: int, count: int, *, from_backlog: bool) -> None:
     sender = HttpSender(NetworkPolicy(allow_loopback=True), max_connections=2_048, user_agent="Offhook/bench")
     customer = new_uuid()
     await store.write(lambda tx: customers.add_customer(tx, customer, new_secret(), {}))
     await store.write(
         lambda tx: destinations.set_webhook(tx, customer, uri=f"http://127.0.0.1:{port}/hook", method="POST")
     )
-    engine = Engine(store, sender, EngineSettings("Offhook/bench"), DeliveryMetrics(CollectorRegistry()))
+    await supervisor.add(Closing("sender", sender.close))
+    settings = EngineSettings("Offhook/bench")
+    recorder = await supervisor.add(Recorder(store, settings.drain_time))
+    engine = Engine(store, recorder, sender, settings, DeliveryMetrics(CollectorRegistry()))
     if from_backlog:
         await publish(store, customer, count)
     cpu, wall = time.process_time(), time.perf_counter()
-    await engine.start()
+    await supervisor.add(engine)
     if not from_backlog:
         await publish(store, customer, count)
     await until_delivered(store)
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     name = "read from the backlog" if from_backlog else "committed and sent"
     print(f"{name:<28} {cpu / count * 1e6:7.1f} us CPU   {count / wall:8.0f} per second")
-    await engine.stop()
-    await sender.close()
-    await store.stop()
 
 
 async def main(port: int, count: int) -> None:

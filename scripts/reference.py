@@ -6,7 +6,7 @@ from pathlib import Path
 
 from offhook.cli.reference import reference_page as commands_page
 from offhook.domain.catalogue.page import reference_page as events_page
-from offhook.settings import reference_page as settings_page
+from offhook.settings.page import reference_page as settings_page
 from offhook.web.errors import reference_page as errors_page
 
 PAGES = {

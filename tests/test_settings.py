@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from offhook.domain.errors import MisconfiguredError
 from offhook.quantities import duration, duration_text, host_port, size
-from offhook.settings import DECLARATIONS, Settings, load_settings
+from offhook.settings.areas import Settings
+from offhook.settings.loading import declarations, load_settings
 
 
 def load(tmp_path: Path, *, toml: str = "", env: dict[str, str] | None = None, **flags: str) -> Settings:
@@ -23,18 +24,18 @@ def load(tmp_path: Path, *, toml: str = "", env: dict[str, str] | None = None, *
 
 def test_every_default_is_valid_and_described(tmp_path: Path) -> None:
     settings = load(tmp_path)
-    for setting in DECLARATIONS:
-        assert settings.given[setting.name].source == "default"
-        assert setting.help
+    for name, declared in declarations().items():
+        assert settings.given[name].source == "default"
+        assert declared.help
 
 
 def test_flag_beats_environment_beats_file_beats_default(tmp_path: Path) -> None:
     toml = '[delivery]\ntimeout = "1s"\norder_hold = "2s"\njitter = 0.1\n'
     env = {"OFFHOOK_DELIVERY__TIMEOUT": "3s", "OFFHOOK_DELIVERY__ORDER_HOLD": "4s"}
     settings = load(tmp_path, toml=toml, env=env, delivery__timeout="5s")
-    assert settings["delivery.timeout"] == timedelta(seconds=5)
-    assert settings["delivery.order_hold"] == timedelta(seconds=4)
-    assert settings["delivery.jitter"] == 0.1
+    assert settings.delivery.timeout == timedelta(seconds=5)
+    assert settings.delivery.order_hold == timedelta(seconds=4)
+    assert settings.delivery.jitter == 0.1
     assert [settings.given[f"delivery.{name}"].source for name in ("timeout", "order_hold", "drain_time")] == [
         "flag",
         "environment",
@@ -46,9 +47,9 @@ def test_flag_beats_environment_beats_file_beats_default(tmp_path: Path) -> None
 def test_a_schedule_may_differ_per_family(tmp_path: Path) -> None:
     toml = '[delivery.retry_schedule]\ndefault = ["2s"]\ncall = ["1s", "1m"]\n[retention.events]\nmessage = "90d"\n'
     settings = load(tmp_path, toml=toml)
-    assert settings["delivery.retry_schedule"] == (timedelta(seconds=2),)
-    assert settings.by_family("delivery.retry_schedule") == {"call": (timedelta(seconds=1), timedelta(minutes=1))}
-    assert settings.by_family("retention.events") == {"message": timedelta(days=90)}
+    assert settings.delivery.retry_schedule.default == (timedelta(seconds=2),)
+    assert settings.delivery.retry_schedule.families == {"call": (timedelta(seconds=1), timedelta(minutes=1))}
+    assert settings.retention.events.families == {"message": timedelta(days=90)}
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from typing import NamedTuple
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
 _SIZE = re.compile(r"(\d+)\s*(B|KiB|MiB|GiB)")
@@ -15,6 +16,13 @@ _UNITS = {
     "ms": timedelta(milliseconds=1),
 }
 _BYTES = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
+
+
+class HostPort(NamedTuple):
+    """An address and a port."""
+
+    host: str
+    port: int
 
 
 def duration(text: str) -> timedelta:
@@ -48,9 +56,9 @@ def truth(text: str) -> bool:
     return text.lower() == "true"
 
 
-def host_port(text: str) -> tuple[str, int]:
+def host_port(text: str) -> HostPort:
     """`127.0.0.1:5060`: an address and a port."""
     host, colon, port = text.rpartition(":")
     if not colon or not host or not port.isdigit() or not 0 < int(port) < 65536:
         raise ValueError("write it as 127.0.0.1:5060")
-    return host.strip("[]"), int(port)
+    return HostPort(host.strip("[]"), int(port))

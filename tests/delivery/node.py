@@ -15,16 +15,19 @@ from prometheus_client import CollectorRegistry
 
 from offhook.delivery.engine import Engine, EngineSettings
 from offhook.delivery.metrics import DeliveryMetrics
+from offhook.delivery.recorder import Recorder
 from offhook.domain.event import NewEvent, envelope
 from offhook.domain.ids import new_uuid
 from offhook.domain.networks import NetworkPolicy
 from offhook.domain.retry import RetryPolicy
 from offhook.domain.signature import new_secret
+from offhook.node.service import Closing
 from offhook.outbound.http import HttpSender
 from offhook.store import customers, destinations
 from offhook.store.database import Database, sqlite_url
 from offhook.store.deliveries import AttemptRow, DeliveryRow, attempts_of_event, list_deliveries
 from offhook.store.store import Store
+from tests.running import Running
 
 FAST = RetryPolicy(schedule=(timedelta(milliseconds=50),) * 60)
 SETTINGS = EngineSettings(user_agent="Offhook/test", retry=FAST)
@@ -48,10 +51,10 @@ class Node:
         self.settings = settings
         self.timeout_s = timeout_s
         self.registry = CollectorRegistry()
+        self.running = Running()
 
     async def start(self) -> None:
-        self.store = Store(Database(self.database_url))
-        await self.store.start()
+        self.store = await self.running.add(Store(Database(self.database_url)))
         self.sender = HttpSender(
             NetworkPolicy(allow_loopback=True),
             timeout=timedelta(seconds=self.timeout_s),
@@ -59,13 +62,13 @@ class Node:
             user_agent="Offhook/test",
         )
         self.registry = CollectorRegistry()
-        self.engine = Engine(self.store, self.sender, self.settings, DeliveryMetrics(self.registry))
-        await self.engine.start()
+        await self.running.add(Closing("sender", self.sender.close))
+        self.recorder = await self.running.add(Recorder(self.store, self.settings.drain_time))
+        metrics = DeliveryMetrics(self.registry)
+        self.engine = await self.running.add(Engine(self.store, self.recorder, self.sender, self.settings, metrics))
 
     async def stop(self) -> None:
-        await self.engine.stop()
-        await self.sender.close()
-        await self.store.stop()
+        await self.running.stop()
 
     async def restart(self) -> None:
         await self.stop()

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from offhook.delivery import engine as engine_module
 from offhook.delivery.engine import Engine, EngineSettings
 from offhook.delivery.metrics import DeliveryMetrics
+from offhook.delivery.recorder import Recorder
 from offhook.domain.outcome import Outcome
 from offhook.domain.retry import DEFAULT_SCHEDULE
 from offhook.outbound.port import AttemptResult, OutgoingRequest
@@ -75,16 +76,12 @@ class World(Node):
         loop = asyncio.get_running_loop()
         assert isinstance(loop, JumpingLoop)
         self.loop = loop
-        self.store = Store(Database(self.database_url))
-        await self.store.start()
+        self.store = await self.running.add(Store(Database(self.database_url)))
         self.store.clock = JumpingClock(loop)
         self.scripted = ScriptedSender(loop)
-        self.engine = Engine(self.store, self.scripted, self.settings, DeliveryMetrics(CollectorRegistry()))
-        await self.engine.start()
-
-    async def stop(self) -> None:
-        await self.engine.stop()
-        await self.store.stop()
+        self.recorder = await self.running.add(Recorder(self.store, self.settings.drain_time))
+        metrics = DeliveryMetrics(CollectorRegistry())
+        self.engine = await self.running.add(Engine(self.store, self.recorder, self.scripted, self.settings, metrics))
 
     async def settle(self) -> None:
         """Let everything happen that needs no time to pass."""
@@ -97,7 +94,7 @@ class World(Node):
     def _is_busy(self) -> bool:
         engine = self.engine
         is_loading = any(queue.is_loading for queue in engine._queues.values())
-        return is_loading or engine._in_flight_count > 0 or engine._recorder.unwritten_count > 0
+        return is_loading or engine._in_flight_count > 0 or self.recorder.unwritten_count > 0
 
     async def live(self, seconds: float) -> None:
         """Let `seconds` pass, from one timer to the next."""

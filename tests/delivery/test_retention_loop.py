@@ -9,6 +9,7 @@ from offhook.delivery.retention import Retention
 from offhook.store.events import list_events
 from tests.delivery.endpoint import Endpoint
 from tests.delivery.node import Node
+from tests.running import Running
 
 
 async def logged(node: Node, customer: str) -> list[str]:
@@ -32,11 +33,11 @@ async def test_old_events_are_forgotten_and_pending_ones_kept(node: Node, endpoi
 
 
 async def test_it_starts_and_stops(node: Node) -> None:
-    retention = Retention(node.store, timedelta(), {})
+    running = Running()
     customer = await node.new_customer()
     await node.publish(customer, ["call/a"])
-    await retention.start()
+    await running.add(Retention(node.store, timedelta(), {}))
     async with asyncio.timeout(10):
         while await logged(node, customer):
             await asyncio.sleep(0.01)
-    await retention.stop()
+    await running.stop()

@@ -15,6 +15,7 @@ from offhook.switch.asterisk.embedded import EmbeddedAsterisk
 from offhook.switch.asterisk.installation import default_root
 from offhook.switch.asterisk.process import ProcessId
 from tests.acceptance.server import free_port
+from tests.running import Running
 
 
 class SharedAsterisk:
@@ -64,12 +65,11 @@ class SharedAsterisk:
 async def own_asterisk(folder: Path) -> AsyncIterator[EmbeddedAsterisk]:
     """An Asterisk for one test, which may do with it what it likes."""
     port = free_port()
-    asterisk = EmbeddedAsterisk(folder, default_root(), sip_host="127.0.0.1", sip_port=port)
-    await asterisk.start()
+    running = Running()
     try:
-        yield asterisk
+        yield await running.add(EmbeddedAsterisk(folder, default_root(), sip_host="127.0.0.1", sip_port=port))
     finally:
-        await asterisk.stop()
+        await running.stop()
 
 
 def process_of(pid: int) -> ProcessId:

@@ -21,13 +21,6 @@ from tests.acceptance.server import free_port
 from tests.sipp.switches import eventually, own_asterisk, process_of
 
 
-def abandon(asterisk: EmbeddedAsterisk) -> None:
-    """What is left when the server is killed: an Asterisk without a supervisor."""
-    assert asterisk._watching is not None
-    asterisk._watching.cancel()
-    asterisk._watching = None
-
-
 async def answers(asterisk: EmbeddedAsterisk) -> bool:
     try:
         async with AriClient(asterisk.endpoint) as ari:
@@ -41,7 +34,6 @@ async def test_the_next_start_adopts_one_that_runs(tmp_path: Path) -> None:
     port = free_port()
     first = EmbeddedAsterisk(tmp_path / "a", default_root(), sip_host="127.0.0.1", sip_port=port)
     await first.start()
-    abandon(first)
     second = EmbeddedAsterisk(tmp_path / "a", default_root(), sip_host="127.0.0.1", sip_port=port)
     await second.start()
     try:
@@ -57,7 +49,6 @@ async def test_the_next_start_adopts_one_that_runs(tmp_path: Path) -> None:
 async def test_one_that_was_started_otherwise_is_replaced(tmp_path: Path) -> None:
     first = EmbeddedAsterisk(tmp_path / "a", default_root(), sip_host="127.0.0.1", sip_port=free_port())
     await first.start()
-    abandon(first)
     process = process_of(first.pid)
     async with own_asterisk(tmp_path / "a") as second:
         assert not process.is_alive
@@ -68,7 +59,6 @@ async def test_one_that_was_started_otherwise_is_replaced(tmp_path: Path) -> Non
 async def test_one_that_was_never_noted_is_found_by_its_pid_file(tmp_path: Path) -> None:
     first = EmbeddedAsterisk(tmp_path / "a", default_root(), sip_host="127.0.0.1", sip_port=free_port())
     await first.start()
-    abandon(first)
     process = process_of(first.pid)
     (tmp_path / "a" / "running.json").unlink()
     async with own_asterisk(tmp_path / "a") as second:
@@ -82,7 +72,6 @@ async def test_one_that_hangs_is_replaced(tmp_path: Path, monkeypatch: pytest.Mo
     port = free_port()
     first = EmbeddedAsterisk(tmp_path / "a", default_root(), sip_host="127.0.0.1", sip_port=port)
     await first.start()
-    abandon(first)
     os.kill(first.pid, signal.SIGSTOP)
     second = EmbeddedAsterisk(tmp_path / "a", default_root(), sip_host="127.0.0.1", sip_port=port)
     await second.start()

@@ -7,7 +7,8 @@ import os
 import signal
 from pathlib import Path
 
-from offhook.switchboard import watch_over
+from offhook.switch.asterisk.watch import AsteriskWatch
+from tests.running import Running
 from tests.sipp.switches import eventually, own_asterisk
 
 
@@ -15,11 +16,12 @@ async def test_one_that_lets_nobody_connect_is_started_anew(tmp_path: Path) -> N
     async with own_asterisk(tmp_path / "a") as asterisk:
         before = asterisk.pid
         connected = True
-        watching = asyncio.create_task(watch_over(asterisk, lambda: connected, 0.3))
+        running = Running()
+        await running.add(AsteriskWatch(asterisk, lambda: connected, patience_s=0.3))
         os.kill(before, signal.SIGSTOP)
         await asyncio.sleep(1)
         assert asterisk.pid == before
         connected = False
         await eventually(lambda: asterisk.pid != before, "it is started anew")
         connected = True
-        watching.cancel()
+        await running.stop()

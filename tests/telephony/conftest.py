@@ -24,6 +24,7 @@ from offhook.switch.asterisk.ari import AriEndpoint
 from offhook.switch.asterisk.switch import AsteriskSwitch
 from offhook.telephony.calls import CallService
 from offhook.telephony.live_call import CallSettings
+from tests.running import Running
 from tests.sipp.switches import SharedAsterisk, eventually
 
 QUICK = CallSettings(ring_time=timedelta(seconds=0.3))
@@ -54,11 +55,14 @@ def asterisk(shared_asterisk: SharedAsterisk) -> SharedAsterisk:
 class Node:
     """What one server would run, on a database that a later one may open again."""
 
-    def __init__(self, store: Store, switch: AsteriskSwitch, calls: CallService, customer_id: str) -> None:
+    def __init__(
+        self, store: Store, switch: AsteriskSwitch, calls: CallService, customer_id: str, running: Running
+    ) -> None:
         self.store = store
         self.switch = switch
         self.calls = calls
         self.customer_id = customer_id
+        self.running = running
         self.events: list[tuple[str, dict[str, Any]]] = []
         store.subscribe(self._note)
 
@@ -95,8 +99,8 @@ async def running_node(
     database: Path, endpoint: AriEndpoint, settings: CallSettings = QUICK, *, takes_calls: bool = True
 ) -> AsyncIterator[Node]:
     """A node that is connected. It ends gracefully, unless the test has killed it (see `die`)."""
-    store = Store(Database(sqlite_url(database)))
-    await store.start()
+    running = Running()
+    store = await running.add(Store(Database(sqlite_url(database))))
     customer_id = await store.read(_first_customer) or new_uuid()
 
     def create(tx: Transaction) -> None:
@@ -110,30 +114,23 @@ async def running_node(
 
     switch = AsteriskSwitch(endpoint)
     calls = CallService(store, switch, owner_of_number, settings)
-    node = Node(store, switch, calls, customer_id)
-    await calls.start()
-    await switch.start()
+    node = Node(store, switch, calls, customer_id, running)
+    await running.add(switch)
+    await running.add(calls)
     try:
         HUNG.add(endpoint.url)
         await eventually(lambda: switch.is_connected, CONNECTED)
         HUNG.discard(endpoint.url)
         yield node
     finally:
-        await calls.stop()
-        await switch.stop()
-        await store.stop()
+        await running.stop()
 
 
 async def die(node: Node) -> None:
     """End as by kill -9: nothing is said to the switch, nothing more is written."""
-    running = node.calls._running
-    assert running is not None
     node.switch.listen(lambda _: None)
-    running.cancel()
-    with contextlib.suppress(BaseException):
-        await running
-    node.calls._running = None
-    await node.switch.stop()
+    await node.running.abandon(node.calls)
+    await node.running.abandon(node.switch)
 
 
 def _first_customer(connection: sa.Connection) -> str | None:

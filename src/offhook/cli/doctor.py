@@ -19,7 +19,8 @@ import msgspec
 
 from offhook.cli.remote import Server, show_json
 from offhook.domain.errors import OffhookError
-from offhook.settings import Settings, load_settings
+from offhook.settings.areas import Settings
+from offhook.settings.loading import load_settings
 
 _MIN_FREE = 1024**3
 _MAX_SKEW_S = 30
@@ -96,7 +97,7 @@ def _server(data: Path) -> Finding:
 
 
 def _database(settings: Settings, data: Path) -> Finding:
-    url: str = settings["database.url"]
+    url = settings.database.url
     if not url:
         return _sqlite(data / "offhook.db")
     # Slow to import, and needed for PostgreSQL only.
@@ -137,9 +138,9 @@ def _disk(data: Path) -> Finding:
 
 
 def _asterisk(settings: Settings) -> Finding:
-    if not settings["switch.enabled"]:
+    if not settings.switch.enabled:
         return Finding("asterisk", True, "switched off by switch.enabled")
-    url: str = settings["switch.asterisk_url"]
+    url = settings.switch.asterisk_url
     if url:
         return _reachable("asterisk", url, "Check switch.asterisk_url, and that its http.conf and ari.conf allow us.")
     root = Path(sys.prefix) / "share" / "offhook" / "asterisk" / "usr" / "sbin" / "asterisk"
@@ -149,12 +150,12 @@ def _asterisk(settings: Settings) -> Finding:
 
 
 def _port(settings: Settings, running: Finding) -> Finding:
-    host, port = settings["server.host"], settings["server.port"]
+    host, port = settings.server.host, settings.server.port
     if running.good and running.message.endswith("is ready"):
         return Finding("ports", True, "the server has its ports")
     for kind, where, name in (
         (socket.SOCK_STREAM, (host, port), "server.port"),
-        (socket.SOCK_DGRAM, settings["switch.sip"], "switch.sip"),
+        (socket.SOCK_DGRAM, settings.switch.sip, "switch.sip"),
     ):
         family = socket.AF_INET6 if ":" in where[0] else socket.AF_INET
         with socket.socket(family, kind) as probe:

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 import click
 import msgspec
 
-from offhook.settings import Settings, load_settings
+from offhook.settings.areas import Settings
+from offhook.settings.loading import load_settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -59,7 +60,7 @@ def serve(
     asterisk_password_file: str | None,
 ) -> None:
     """Run the server."""
-    from offhook import app
+    from offhook.cli import verbs
 
     settings = _settings(
         data,
@@ -73,7 +74,7 @@ def serve(
         switch__asterisk_user=asterisk_user,
         switch__asterisk_password_file=asterisk_password_file,
     )
-    sys.exit(app.serve(settings, data))
+    sys.exit(verbs.serve(settings, data))
 
 
 @click.command()
@@ -83,9 +84,9 @@ def serve(
 @_json
 def init(data: Path, config_file: Path | None, database: str | None, as_json: bool) -> None:
     """Make the first customer, and print its credentials once."""
-    from offhook import app
+    from offhook.cli import verbs
 
-    credentials = app.init(_settings(data, config_file, database__url=database), data)
+    credentials = verbs.init(_settings(data, config_file, database__url=database), data)
     if as_json:
         click.echo(msgspec.json.encode(credentials))
         return
@@ -108,9 +109,9 @@ def agent() -> None:
 @click.argument("username")
 def reset_password(data: Path, config_file: Path | None, database: str | None, as_json: bool, username: str) -> None:
     """Give an agent a new password, while the server is stopped."""
-    from offhook import app
+    from offhook.cli import verbs
 
-    password = app.reset_password(_settings(data, config_file, database__url=database), data, username)
+    password = verbs.reset_password(_settings(data, config_file, database__url=database), data, username)
     if as_json:
         click.echo(msgspec.json.encode({"username": username, "password": password}))
     else:

@@ -31,6 +31,7 @@ from offhook.domain.delivery import AttemptRecord, Delivery
 from offhook.domain.health import CLEAN
 from offhook.domain.outcome import Outcome
 from offhook.domain.retry import RetryPolicy
+from offhook.node.service import Service
 from offhook.outbound.port import AttemptResult, Sender
 from offhook.store import destinations
 from offhook.store.backlog import load_delivery
@@ -58,17 +59,19 @@ class EngineSettings(msgspec.Struct, frozen=True):
     memory: MemoryLimits = MemoryLimits()
 
 
-class Engine:
-    """Delivers. `start` after the store, `stop` before it."""
+class Engine(Service):
+    """Delivers. Needs a store and a recorder that run."""
 
-    def __init__(self, store: Store, sender: Sender, settings: EngineSettings, metrics: DeliveryMetrics) -> None:
+    def __init__(
+        self, store: Store, recorder: Recorder, sender: Sender, settings: EngineSettings, metrics: DeliveryMetrics
+    ) -> None:
         self._store = store
         self._sender = sender
         self._settings = settings
         self._metrics = metrics
         self._queues: dict[int, DestinationQueue] = {}
         self._held = Held()
-        self._recorder = Recorder(store, on_written=self._on_written)
+        self._recorder = recorder
         self._backlog = BacklogReader(store, settings, on_progress=self._pump)
         self._in_flight_count = 0
         self._starved: dict[int, DestinationQueue] = {}
@@ -77,31 +80,34 @@ class Engine:
         self._idle = asyncio.Event()
         self._idle.set()
         self._stopped = asyncio.Event()
-        self.ended = asyncio.Event()
-        """Set when the engine has ended, asked or not: a node cannot go on without it."""
+        self._ended = asyncio.Event()
+        self._ended.set()
         self._workers: asyncio.TaskGroup | None = None
-        self._running: asyncio.Task[None] | None = None
+        recorder.listen(self._on_written)
         store.subscribe(self._on_commit)
         metrics.watch(self.queue_lengths, lambda: (self._recorder.unwritten_count, store.group_count))
 
+    @property
+    def name(self) -> str:
+        """As `/readyz` calls it."""
+        return "delivery engine"
+
     async def start(self) -> None:
-        """Take up what is pending from before, and begin."""
-        started = asyncio.Event()
-        self._running = asyncio.create_task(self._run(started), name="delivery-engine")
-        self._running.add_done_callback(lambda _: self.ended.set())
-        # It sets `started`, or ends with what it failed of.
-        waiting = asyncio.ensure_future(started.wait())
-        await asyncio.wait({self._running, waiting}, return_when=asyncio.FIRST_COMPLETED)
-        waiting.cancel()
-        if self._running.done():
-            await self._running
+        """Find out who has something pending from before."""
         for destination in await self._store.read(destinations.destinations_with_pending):
-            self._pump(self._queue(destination.key))
+            self._queue(destination.key)
+
+    async def run(self) -> None:
+        """Deliver."""
+        self._ended.clear()
+        try:
+            await self._deliver()
+        finally:
+            self._workers = None
+            self._ended.set()
 
     async def stop(self) -> None:
-        """Begin nothing new, let attempts finish within the drain time, interrupt the rest, write everything down."""
-        if self._running is None:
-            return
+        """Begin nothing new, let attempts finish within the drain time, interrupt the rest."""
         self._draining = True
         try:
             async with asyncio.timeout(self._settings.drain_time.total_seconds()):
@@ -109,28 +115,26 @@ class Engine:
         except TimeoutError:
             log.info("delivery.interrupted", count=self._in_flight_count)
         self._stopped.set()
-        await self._running
-        self._running = None
+        await self._ended.wait()
 
     def queue_lengths(self) -> tuple[int, int]:
         """How many deliveries are in memory and how many attempts are under way."""
         return self._held.count, self._in_flight_count
 
-    async def _run(self, started: asyncio.Event) -> None:
+    async def _deliver(self) -> None:
         try:
             async with asyncio.TaskGroup() as group:
                 self._workers = group
-                await self._recorder.start()
                 loading = group.create_task(self._backlog.run(), name="delivery-backlog")
                 sweeping = group.create_task(self._sweep(), name="delivery-sweep")
-                started.set()
+                for queue in list(self._queues.values()):
+                    self._pump(queue)
                 await self._stopped.wait()
                 for task in (sweeping, loading):
                     task.cancel()
                 raise _StopError
         except* _StopError:
             pass
-        await self._recorder.close(self._settings.drain_time)
 
     async def _sweep(self) -> None:
         """Every now and then look again whether the database holds anything that memory does not know of."""

@@ -10,6 +10,7 @@ import structlog
 
 from offhook.domain.delivery import AttemptRecord
 from offhook.domain.errors import UnavailableError
+from offhook.node.service import Service
 from offhook.store.store import Store
 from offhook.store.transaction import Transaction
 
@@ -18,21 +19,37 @@ MAX_UNWRITTEN = 5_000
 _RETRY_S = 1.0
 
 Change = Callable[[Transaction], object]
+Listener = Callable[[Sequence[AttemptRecord]], None]
 
 log = structlog.get_logger()
 
 
-class Recorder:
-    """Gathers records while the last group is being committed, then writes them as the next one."""
+class Recorder(Service):
+    """Gathers records while the last group is being committed, then writes them as the next one.
 
-    def __init__(self, store: Store, *, on_written: Callable[[Sequence[AttemptRecord]], None]) -> None:
+    A stop writes the rest. What cannot be written within `patience` is sent again after the next start.
+    """
+
+    def __init__(self, store: Store, patience: timedelta) -> None:
         self._store = store
-        self._on_written = on_written
+        self._patience = patience
+        self._on_written: Listener = _nobody
         self._records: list[AttemptRecord] = []
         self._changes: list[Change] = []
         self._wake = asyncio.Event()
         self._closing = False
+        self._ended = asyncio.Event()
+        self._ended.set()
         self.unwritten_count = 0
+
+    @property
+    def name(self) -> str:
+        """As `/readyz` calls it."""
+        return "delivery recorder"
+
+    def listen(self, listener: Listener) -> None:
+        """Tell `listener` of all records that are written; there is one."""
+        self._on_written = listener
 
     @property
     def is_full(self) -> bool:
@@ -50,25 +67,26 @@ class Recorder:
         self._changes.append(change)
         self._wake.set()
 
-    async def start(self) -> None:
-        """Begin to write."""
-        self._task = asyncio.create_task(self._run(), name="delivery-recorder")
+    async def run(self) -> None:
+        """Write until stopped."""
+        self._ended.clear()
+        try:
+            while self._records or self._changes or not self._closing:
+                await self._wake.wait()
+                self._wake.clear()
+                await self._flush()
+        finally:
+            self._ended.set()
 
-    async def close(self, patience: timedelta) -> None:
-        """Write the rest and end. What cannot be written within `patience` is sent again after the next start."""
+    async def stop(self) -> None:
+        """Write the rest and end."""
         self._closing = True
         self._wake.set()
         try:
-            async with asyncio.timeout(patience.total_seconds()):
-                await self._task
+            async with asyncio.timeout(self._patience.total_seconds()):
+                await self._ended.wait()
         except TimeoutError:
-            log.error("delivery.records_lost", count=self.unwritten_count)
-
-    async def _run(self) -> None:
-        while self._records or self._changes or not self._closing:
-            await self._wake.wait()
-            self._wake.clear()
-            await self._flush()
+            log.error("delivery.records_lost", count=self.unwritten_count, hint="they are sent once more")
 
     async def _flush(self) -> None:
         while self._records or self._changes:
@@ -103,3 +121,7 @@ class Recorder:
             except UnavailableError as error:
                 log.warning("delivery.record_postponed", count=len(records), error=error.message)
                 await asyncio.sleep(_RETRY_S)
+
+
+def _nobody(_: Sequence[AttemptRecord]) -> None:
+    pass

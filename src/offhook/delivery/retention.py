@@ -9,6 +9,7 @@ from datetime import timedelta
 import structlog
 
 from offhook.domain.errors import UnavailableError
+from offhook.node.service import Service
 from offhook.store.retention import Cutoffs, Pruned, prune_idempotency_keys, prune_step
 from offhook.store.store import Store
 
@@ -18,24 +19,18 @@ _BREATH_S = 0.02
 log = structlog.get_logger()
 
 
-class Retention:
+class Retention(Service):
     """Prunes the log every ten minutes, in steps with a pause between them."""
 
     def __init__(self, store: Store, keep: timedelta, by_family: Mapping[str, timedelta]) -> None:
         self._store = store
         self._keep = keep
         self._by_family = dict(by_family)
-        self._task: asyncio.Task[None] | None = None
 
-    async def start(self) -> None:
-        """Begin."""
-        self._task = asyncio.create_task(self._run(), name="retention")
-
-    async def stop(self) -> None:
-        """Stop after the step that is being written."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+    @property
+    def name(self) -> str:
+        """As `/readyz` calls it."""
+        return "retention"
 
     async def prune(self) -> int:
         """One round; how many events were forgotten."""
@@ -50,7 +45,8 @@ class Retention:
         await self._store.write(prune_idempotency_keys)
         return count
 
-    async def _run(self) -> None:
+    async def run(self) -> None:
+        """Prune, and wait, for ever. A stop loses nothing: the step that is being written is committed all the same."""
         while True:
             try:
                 count = await self.prune()
@@ -58,8 +54,6 @@ class Retention:
                     log.info("retention.pruned", event_count=count)
             except UnavailableError as error:
                 log.warning("retention.postponed", error=error.message)
-            except Exception:
-                log.exception("retention.failed")
             await asyncio.sleep(_ROUND_S)
 
     def _cutoffs(self) -> Cutoffs:

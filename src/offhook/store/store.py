@@ -27,6 +27,7 @@ import sqlalchemy as sa
 import structlog
 
 from offhook.domain.errors import OffhookError, UnavailableError
+from offhook.node.service import Service
 from offhook.store.clock import SteadyClock
 from offhook.store.database import Database, is_conflict, is_database_error
 from offhook.store.transaction import Committed, Keys, Transaction
@@ -51,7 +52,7 @@ class _Change(Generic[T]):
         self.error: BaseException | None = None
 
 
-class Store:
+class Store(Service):
     """Durable state. `start` before use, in the event loop that will use it; `stop` finishes what is queued."""
 
     def __init__(self, database: Database) -> None:
@@ -66,14 +67,24 @@ class Store:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._connection: sa.Connection | None = None
         self._stopping = False
+        self._ended = asyncio.Event()
         self.group_count = 0
         self.change_count = 0
+
+    @property
+    def name(self) -> str:
+        """As `/readyz` calls it."""
+        return "store writer"
 
     async def start(self) -> None:
         """Migrate the database and begin to take changes. Raises MisconfiguredError."""
         self._loop = asyncio.get_running_loop()
         await asyncio.to_thread(self._open)
         self._thread.start()
+
+    async def run(self) -> None:
+        """Return when the writer's thread has ended."""
+        await self._ended.wait()
 
     async def stop(self) -> None:
         """Commit what is queued and close the database. May be called twice."""
@@ -119,6 +130,14 @@ class Store:
             return query(connection)
 
     def _run(self) -> None:
+        try:
+            self._write_groups()
+        finally:
+            assert self._loop is not None
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._ended.set)
+
+    def _write_groups(self) -> None:
         while (first := self._queue.get()) is not None:
             group = [first]
             stop = False

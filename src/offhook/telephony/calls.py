@@ -19,7 +19,8 @@ from offhook.domain import call as rules
 from offhook.domain.call import Call, Step, is_open
 from offhook.domain.errors import UnavailableError
 from offhook.domain.ids import new_uuid
-from offhook.store.calls import get_call, open_calls, recent_channels, save_call
+from offhook.node.service import Service
+from offhook.store.calls import StoredCall, get_call, open_calls, recent_channels, save_call
 from offhook.store.store import Store
 from offhook.store.transaction import Transaction
 from offhook.switch.port import (
@@ -56,8 +57,8 @@ OwnerOfNumber = Callable[[str], Awaitable[str | None]]
 _FINISH_S = 2.0
 
 
-class CallService:
-    """The calls. `start` after the store and before the switch; `stop` before the switch, and the store last."""
+class CallService(Service):
+    """The calls. It hears the switch from its making on, and stops while the switch can still be told to."""
 
     def __init__(
         self,
@@ -75,12 +76,21 @@ class CallService:
         self._clock = clock
         self._lines: dict[str, Line] = {}  # by channel
         self._group: asyncio.TaskGroup | None = None
-        self._running: asyncio.Task[None] | None = None
+        self._before: list[StoredCall] = []
+        self._early: list[SwitchInput] = []
+        switch.listen(self._take)
         self._losing: asyncio.TimerHandle | None = None
         self._stopping = False
         self._stopped = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._ended.set()
         self._empty = asyncio.Event()
         self._empty.set()
+
+    @property
+    def name(self) -> str:
+        """As `/readyz` calls it."""
+        return "calls"
 
     @property
     def live_count(self) -> int:
@@ -88,19 +98,32 @@ class CallService:
         return len(self._lines)
 
     async def start(self) -> None:
-        """Take up the calls that were open, and listen to the switch."""
-        before = await self._store.read(open_calls)
-        started = asyncio.Event()
-        self._running = asyncio.create_task(self._run(started), name="calls")
-        await started.wait()
-        for stored in before:
-            self._spawn(self._lead(self._line(stored.channel_id), stored.call))
-        self._expect_switch()
-        self._switch.listen(self._take)
+        """Find out which calls were open."""
+        self._before = await self._store.read(open_calls)
+
+    async def run(self) -> None:
+        """Take up the calls that were open, hear the switch, and lead every call to its end."""
+        self._ended.clear()
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                for stored in self._before:
+                    self._spawn(self._lead(self._line(stored.channel_id), stored.call))
+                self._before.clear()
+                self._expect_switch()
+                early, self._early = self._early, []
+                for told in early:
+                    self._take(told)
+                await self._stopped.wait()
+                raise _StopError
+        except* _StopError:
+            pass
+        finally:
+            self._ended.set()
 
     async def stop(self) -> None:
         """Refuse callers, end every call, and return when all is on disk (or within some seconds)."""
-        if self._running is None:
+        if self._stopped.is_set() or self._group is None:
             return
         self._stopping = True
         self._tell_all(HangUpAsked())
@@ -111,8 +134,7 @@ class CallService:
         if self._losing is not None:
             self._losing.cancel()
         self._stopped.set()
-        await self._running
-        self._running = None
+        await self._ended.wait()
 
     async def hang_up(self, customer_id: str, call_id: str) -> Call:
         """Hang a call up; the call, `terminating` until the switch has ended it. One that is over stays as it is.
@@ -127,17 +149,10 @@ class CallService:
             raise UnavailableError("The phone system is not ready. Try again in a moment.")
         return await live.hang_up()
 
-    async def _run(self, started: asyncio.Event) -> None:
-        try:
-            async with asyncio.TaskGroup() as group:
-                self._group = group
-                started.set()
-                await self._stopped.wait()
-                raise _StopError
-        except* _StopError:
-            pass
-
     def _take(self, told: SwitchInput) -> None:
+        if self._group is None:
+            self._early.append(told)
+            return
         match told:
             case ChannelArrived(channel=channel):
                 self._welcome(channel)
@@ -282,6 +297,14 @@ def _news(line: Line, channel: Channel | None, started_at: datetime) -> CallInpu
         # This switch process is younger than the call: the one that had it died.
         return Lost()
     return ChannelGone(line.channel_id, 0, 0)
+
+
+class NoCalls:
+    """What the API is given without a phone system."""
+
+    async def hang_up(self, customer_id: str, call_id: str) -> Call:
+        """Raises UnavailableError."""
+        raise UnavailableError("This server runs without a phone system. Start it without --no-switch.")
 
 
 async def end_open_calls(store: Store, clock: Clock = utc_now) -> None:

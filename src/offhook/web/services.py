@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
@@ -16,6 +15,7 @@ from offhook.domain.publication import PublishLimits
 from offhook.store.deliveries import AttemptRow
 from offhook.store.store import Store
 from offhook.web.limits import Buckets, Rate
+from offhook.web.readiness import Readiness
 
 
 class CallControl(Protocol):
@@ -48,7 +48,7 @@ class WebSettings(msgspec.Struct, frozen=True):
 
 
 class Services:
-    """Handed to every route. `readiness` answers an empty text, or what is not ready yet."""
+    """Handed to every route."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class Services:
         policy: NetworkPolicy,
         tester: WebhookTester,
         calls: CallControl,
-        readiness: Callable[[], str],
+        readiness: Readiness,
         registry: CollectorRegistry,
     ) -> None:
         self.settings = settings

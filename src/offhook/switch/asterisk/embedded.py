@@ -14,6 +14,7 @@ import hashlib
 import ipaddress
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import time
@@ -23,6 +24,7 @@ import msgspec
 import structlog
 
 from offhook.domain.errors import MisconfiguredError
+from offhook.node.service import Service
 from offhook.switch.asterisk import configuration
 from offhook.switch.asterisk.ari import AriClient, AriEndpoint
 from offhook.switch.asterisk.configuration import AsteriskPorts
@@ -52,7 +54,7 @@ class _Running(msgspec.Struct, frozen=True):
     fingerprint: str
 
 
-class EmbeddedAsterisk:
+class EmbeddedAsterisk(Service):
     """An Asterisk in `folder`, run from the packages unpacked at `root`, with SIP at `sip_host:sip_port`."""
 
     def __init__(
@@ -65,7 +67,12 @@ class EmbeddedAsterisk:
         self._password = ""
         self._running: _Running | None = None
         self._child: subprocess.Popen[bytes] | None = None
-        self._watching: asyncio.Task[None] | None = None
+        self._is_stopping = False
+
+    @property
+    def name(self) -> str:
+        """As `/readyz` calls it."""
+        return "asterisk"
 
     @property
     def endpoint(self) -> AriEndpoint:
@@ -96,14 +103,20 @@ class EmbeddedAsterisk:
         else:
             await self._end_stray()
             await self._begin(before)
-        self._watching = asyncio.create_task(self._watch(), name="asterisk-supervisor")
+
+    def kill(self) -> None:
+        """End it at once. Its supervisor starts another one, if it is there and not told to stop."""
+        if self._running is not None:
+            self._running.process.send(signal.SIGKILL)
+
+    def kill_for_good(self) -> None:
+        """End it at once, without an event loop; nothing starts another one any more."""
+        self._is_stopping = True
+        self.kill()
 
     async def stop(self) -> None:
         """End it, and every call that it has."""
-        if self._watching is not None:
-            self._watching.cancel()
-            await asyncio.gather(self._watching, return_exceptions=True)
-            self._watching = None
+        self._is_stopping = True
         if self._running is not None:
             await self._end(self._running.process)
             (self._folder / "running.json").unlink(missing_ok=True)
@@ -149,11 +162,15 @@ class EmbeddedAsterisk:
             )
         log.info("asterisk.started", pid=self.pid, sip=self.sip, ari_port=ari_port)
 
-    async def _watch(self) -> None:
+    async def run(self) -> None:
+        """Start it again whenever it ends."""
+        assert self._running is not None
         pause_s = _FIRST_PAUSE_S
-        while self._running is not None:
+        while True:
             began = time.monotonic()
             await self._running.process.ended()
+            if self._is_stopping:
+                return
             self._reap()
             if time.monotonic() - began > _STEADY_S:
                 pause_s = _FIRST_PAUSE_S

@@ -1,6 +1,6 @@
 """The adapter: keeps a connection to one Asterisk, tells the port's inputs, carries out its commands.
 
-Theory of operation. `start` begins a loop that connects to ARI's event stream, asks which channels there are, tells
+Theory of operation. `run` is a loop that connects to ARI's event stream, asks which channels there are, tells
 SwitchConnected with them, and then tells every event, in order. Events that came in between wait in the socket, so
 none is missed between the question and the stream. When the stream breaks, SwitchLost is told and the loop begins
 again after a pause that grows (with jitter) up to a few seconds. ARI replays nothing: that is why SwitchConnected
@@ -20,6 +20,7 @@ from typing import Any
 
 import structlog
 
+from offhook.node.service import Service
 from offhook.switch.asterisk.ari import APPLICATION, AriClient, AriEndpoint
 from offhook.switch.asterisk.mapping import EVENT_TYPES, callers_in, input_of, started_at
 from offhook.switch.port import (
@@ -42,7 +43,7 @@ _ECHO = "offhook-echo-"
 _ECHO_DIALPLAN = "Local/s@offhook-echo/n"
 
 
-class AsteriskSwitch:
+class AsteriskSwitch(Service):
     """A phone system behind ARI (`switch.port.Switch`)."""
 
     def __init__(self, endpoint: AriEndpoint) -> None:
@@ -51,7 +52,12 @@ class AsteriskSwitch:
         self._listener: Listener = _nobody
         self._connected = False
         self._echoing: set[str] = set()
-        self._running: asyncio.Task[None] | None = None
+        self._was_connected = asyncio.Event()
+
+    @property
+    def name(self) -> str:
+        """As `/readyz` calls it."""
+        return "switch connection"
 
     @property
     def is_connected(self) -> bool:
@@ -62,17 +68,27 @@ class AsteriskSwitch:
         """Tell `listener` every input from now on."""
         self._listener = listener
 
-    async def start(self) -> None:
-        """Begin to connect, and go on for ever; says nothing about whether it succeeds (see `is_connected`)."""
-        self._running = asyncio.create_task(self._run(), name="asterisk-switch")
+    @property
+    def has_been_connected(self) -> bool:
+        """Whether it has been connected since the start, now or before."""
+        return self._was_connected.is_set()
 
-    async def stop(self) -> None:
-        """Disconnect. Channels stay as they are."""
-        if self._running is None:
-            return
-        self._running.cancel()
-        await asyncio.gather(self._running, return_exceptions=True)
-        self._running = None
+    async def was_connected(self) -> None:
+        """Return once it was connected for the first time."""
+        await self._was_connected.wait()
+
+    async def run(self) -> None:
+        """Connect, and connect again, for ever. A stop disconnects; channels stay as they are."""
+        pause_s = _FIRST_PAUSE_S
+        async with self._ari:
+            while True:
+                await self._connect_once(pause_s)
+                if self._connected:
+                    self._connected = False
+                    pause_s = _FIRST_PAUSE_S
+                    self._tell(SwitchLost())
+                await asyncio.sleep(pause_s * random.uniform(0.5, 1))  # noqa: S311
+                pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 
     async def ring(self, channel_id: str) -> None:
         """Let an incoming caller hear ringing."""
@@ -121,18 +137,6 @@ class AsteriskSwitch:
             await self._end_echo(channel_id)
             raise
 
-    async def _run(self) -> None:
-        pause_s = _FIRST_PAUSE_S
-        async with self._ari:
-            while True:
-                await self._connect_once(pause_s)
-                if self._connected:
-                    self._connected = False
-                    pause_s = _FIRST_PAUSE_S
-                    self._tell(SwitchLost())
-                await asyncio.sleep(pause_s * random.uniform(0.5, 1))  # noqa: S311
-                pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
-
     async def _connect_once(self, pause_s: float) -> None:
         try:
             await self._stay_connected()
@@ -167,6 +171,7 @@ class AsteriskSwitch:
         for channel_id in echoing - alive:
             tidying.create_task(self._end_echo(channel_id))
         self._connected = True
+        self._was_connected.set()
         log.info("asterisk.connected", url=self._url, channel_count=len(callers))
         self._tell(SwitchConnected(callers, started_at(information)))
 

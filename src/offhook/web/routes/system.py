@@ -19,6 +19,13 @@ class Health(msgspec.Struct, frozen=True):
     status: str
 
 
+class Readyz(msgspec.Struct, frozen=True):
+    """`status` is ok; `switch` is up, down or off."""
+
+    status: str
+    switch: str
+
+
 @get(["/healthz", "/health"], tags=["system"], security=[{}])
 async def healthz() -> Health:
     """The process runs."""
@@ -26,12 +33,19 @@ async def healthz() -> Health:
 
 
 @get("/readyz", tags=["system"], security=[{}])
-async def readyz(request: AnyRequest) -> Health:
-    """What was pending is taken up and, unless it runs without one, the phone system is connected."""
-    missing = services_of(request).readiness()
+async def readyz(request: AnyRequest, switch: str | None = None) -> Readyz:
+    """What was pending is taken up and, unless it runs without one, the phone system has been connected.
+
+    A phone system that is lost later is `down` in the answer, which stays 200, so that a load balancer does not take
+    the API away; with `?switch` it is a 503.
+    """
+    readiness = services_of(request).readiness
+    missing = list(readiness.missing())
+    if switch is not None and readiness.switch() == "down" and not missing:
+        missing = ["the phone system"]
     if missing:
-        raise UnavailableError(f"Not ready: {missing}.")
-    return Health("ok")
+        raise UnavailableError(f"Not ready. Missing: {', '.join(missing)}.", details=[{"missing": missing}])
+    return Readyz("ok", readiness.switch())
 
 
 @get("/ping", tags=["system"], security=[{}])

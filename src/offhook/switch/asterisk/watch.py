@@ -1,0 +1,50 @@
+"""The last resort over an embedded Asterisk that lives and lets nobody connect: it is killed, and started anew.
+
+Seen with Asterisk 22: after an event stream went away in mid-call, no new one was accepted. Until it is killed its
+calls are over for us anyway (`CallSettings.lost_after`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import structlog
+
+from offhook.node.service import Service
+from offhook.switch.asterisk.embedded import EmbeddedAsterisk
+
+_PATIENCE_S = 35.0
+_LOOK_S = 0.5
+
+log = structlog.get_logger()
+
+
+class AsteriskWatch(Service):
+    """Kills an Asterisk that nobody could connect to for `patience_s`; its supervisor starts another one."""
+
+    def __init__(
+        self, asterisk: EmbeddedAsterisk, is_connected: Callable[[], bool], *, patience_s: float = _PATIENCE_S
+    ) -> None:
+        self._asterisk = asterisk
+        self._is_connected = is_connected
+        self._patience_s = patience_s
+
+    @property
+    def name(self) -> str:
+        """As `/readyz` calls it."""
+        return "asterisk watch"
+
+    async def run(self) -> None:
+        """Look, for ever."""
+        seen = time.monotonic()
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            now = time.monotonic()
+            if self._is_connected():
+                seen = now
+            elif now - seen > self._patience_s:
+                log.error("asterisk.hangs", pid=self._asterisk.pid, hint="it is started anew")
+                seen = now
+                self._asterisk.kill()
