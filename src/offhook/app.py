@@ -165,7 +165,7 @@ class Node:
             sip_port=switch.sip.port,
             rtp_ports=(switch.rtp_first, switch.rtp_last),
         )
-        await self._supervisor.add(self._asterisk)
+        await self._supervisor.add(self._asterisk, restart=True)
         return self._asterisk.endpoint
 
     async def _take_calls(self, asterisk: AriEndpoint | None, store: Store) -> CallControl:

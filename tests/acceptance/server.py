@@ -76,6 +76,7 @@ class OffhookServer:
         self.credentials: dict[str, str] = json.loads(made.stdout)
         self.token = self.credentials["access_key"]
         self.process: subprocess.Popen[bytes] | None = None
+        self.program = [str(OFFHOOK)]
 
     @property
     def url(self) -> str:
@@ -84,7 +85,7 @@ class OffhookServer:
     def start(self, *, ready: bool = True) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [str(OFFHOOK), "serve", "--data", str(self.data), "--port", str(self.port), *self.options],
+                [*self.program, "serve", "--data", str(self.data), "--port", str(self.port), *self.options],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -1,0 +1,157 @@
+"""A part of the node that fails is run again, or the node ends with exit code 1: it never goes on without it unseen."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.receiver import Receiver
+from tests.acceptance.server import OffhookServer, free_port, wait_until
+
+_FAULT = """
+from offhook.cli import main
+{fault}
+main()
+"""
+
+_WRITER = """
+from offhook.store.store import Store
+def fail(self, group):
+    if len(open({trigger!r}).read()):
+        raise SystemExit
+    whole(self, group)
+whole, Store._commit_group = Store._commit_group, fail
+"""
+
+_RECORDER = """
+from offhook.delivery.recorder import Recorder
+async def fail(self):
+    raise RuntimeError("injected")
+Recorder._flush = fail
+"""
+
+_BACKLOG = """
+from offhook.delivery.backlog import BacklogReader
+async def fail(self):
+    raise RuntimeError("injected")
+BacklogReader.run = fail
+"""
+
+_WEB = """
+import offhook.web.server as web, os
+async def fail(self):
+    while not len(open({trigger!r}).read()):
+        await web.asyncio.sleep(0.01)
+    raise RuntimeError("injected")
+web._Uvicorn.main_loop = fail
+"""
+
+_RETENTION = """
+from offhook.delivery.retention import Retention
+async def fail(self):
+    Retention.prune = whole
+    raise RuntimeError("injected")
+whole, Retention.prune = Retention.prune, fail
+"""
+
+_SWITCH = """
+from offhook.switch.asterisk.switch import AsteriskSwitch
+async def fail(self):
+    AsteriskSwitch.run = whole
+    raise RuntimeError("injected")
+whole, AsteriskSwitch.run = AsteriskSwitch.run, fail
+"""
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    receiver = Receiver()
+    yield receiver
+    receiver.close()
+
+
+@pytest.fixture
+def faulty(tmp_path: Path) -> Iterator[Callable[..., OffhookServer]]:
+    """A server with a fault in it. What a fault waits for is written to `trigger`."""
+    made: list[OffhookServer] = []
+
+    def make(fault: str, *options: str) -> OffhookServer:
+        (tmp_path / "trigger").write_text("")
+        server = OffhookServer(tmp_path / "data", *(options or ("--no-switch",)))
+        text = _FAULT.format(fault=fault.format(trigger=str(tmp_path / "trigger")))
+        server.program = [sys.executable, "-c", text]
+        made.append(server)
+        return server
+
+    yield make
+    for server in made:
+        if server.process is not None and server.process.poll() is None:
+            server.kill()
+
+
+def ended(server: OffhookServer, part: str) -> None:
+    """The node ended by itself, with exit code 1, and said which part failed."""
+    assert server.process is not None
+    assert server.process.wait(20) == 1
+    log = server.log.read_text()
+    assert "service_failed" in log
+    assert part in log
+    assert "offhook: ended, as a part failed" in log
+
+
+def test_a_node_whose_writer_died_does_not_accept_for_ever(
+    faulty: Callable[..., OffhookServer], tmp_path: Path
+) -> None:
+    server = faulty(_WRITER)
+    server.start()
+    (tmp_path / "trigger").write_text("now")
+    assert server.request("POST", "/v1.0/events", {"type": "a", "data": {}})[0] in (0, 503)
+    ended(server, "store writer")
+
+
+def test_a_node_that_cannot_record_attempts_ends(faulty: Callable[..., OffhookServer], receiver: Receiver) -> None:
+    server = faulty(_RECORDER)
+    server.start()
+    server.ask("PUT", "/v1.0/customer", {"webhook_uri": receiver.uri})
+    server.ask("POST", "/v1.0/events", {"type": "a", "data": {}})
+    ended(server, "delivery recorder")
+    # And nothing is lost by it.
+    server.program = [sys.executable, "-c", _FAULT.format(fault="")]
+    server.start()
+    wait_until(lambda: server.ask("GET", "/v1.0/deliveries?status=succeeded")["result"], "it is delivered after all")
+
+
+def test_a_node_that_cannot_read_its_backlog_ends(faulty: Callable[..., OffhookServer]) -> None:
+    server = faulty(_BACKLOG)
+    server.start(ready=False)
+    ended(server, "delivery engine")
+
+
+def test_a_node_whose_web_server_died_ends(faulty: Callable[..., OffhookServer], tmp_path: Path) -> None:
+    server = faulty(_WEB)
+    server.start()
+    (tmp_path / "trigger").write_text("now")
+    ended(server, "web server")
+
+
+def test_retention_that_failed_is_named_and_comes_back(faulty: Callable[..., OffhookServer]) -> None:
+    server = faulty(_RETENTION)
+    server.start(ready=False)
+
+    def says_missing() -> bool:
+        status, answer = server.request("GET", "/readyz")
+        return status == 503 and "retention" in str(answer["error"]["details"])
+
+    wait_until(says_missing, "retention is named")
+    server.wait_until_ready()
+    assert "node.service_restarts" in server.log.read_text()
+
+
+def test_a_switch_connection_that_failed_comes_back(faulty: Callable[..., OffhookServer], tmp_path: Path) -> None:
+    server = faulty(_SWITCH, "--sip", f"127.0.0.1:{free_port()}")
+    server.start()
+    assert server.ask("GET", "/readyz")["switch"] == "up"
+    assert server.stop() == 0
