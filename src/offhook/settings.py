@@ -124,6 +124,11 @@ def _schedule(text: str) -> tuple[timedelta, ...]:
     return gaps
 
 
+_SIP_HELP = (
+    "Where the embedded Asterisk takes SIP calls. On loopback: over UDP, from this machine, without a password. "
+    "Elsewhere: over UDP and TCP, from accounts only."
+)
+
 DECLARATIONS = (
     Setting("server.host", "address", "127.0.0.1", str, "Where the API listens."),
     Setting("server.port", "port", "8080", _whole(1, 65535), "The API's TCP port."),
@@ -202,9 +207,24 @@ DECLARATIONS = (
         by_family=True,
     ),
     Setting("switch.enabled", "truth", "true", truth, "Whether there is a phone system."),
-    Setting("switch.sip", "host:port", "127.0.0.1:5060", host_port, "Where the embedded Asterisk takes SIP calls."),
+    Setting("switch.sip", "host:port", "127.0.0.1:5060", host_port, _SIP_HELP),
     Setting("switch.rtp_first", "port", "20000", _whole(1024, 65000), "The first UDP port for voice."),
-    Setting("switch.rtp_last", "port", "20999", _whole(1024, 65535), "The last UDP port for voice."),
+    Setting("switch.rtp_last", "port", "29999", _whole(1024, 65535), "The last UDP port for voice; a call takes two."),
+    Setting(
+        "switch.rtp_timeout",
+        "duration",
+        "60s",
+        _span("0s", "1d"),
+        "A phone that sends no voice for that long, or has sent none since the answer, is taken for gone: its call "
+        "ends; 0s: never.",
+    ),
+    Setting(
+        "switch.rtp_timeout_hold",
+        "duration",
+        "15m",
+        _span("0s", "1d"),
+        "The same while the phone has put the call on hold; 0s: never.",
+    ),
     Setting("switch.ring_time", "duration", "2s", _span("0s", "2m"), "How long an incoming call rings."),
     Setting("switch.greeting", "sound", "hello-world", str, "What a caller hears first: a sound of Asterisk's."),
     Setting("switch.asterisk_url", "URL", "", str, "ARI of an Asterisk of your own, such as http://10.0.0.5:8088/ari."),

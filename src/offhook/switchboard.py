@@ -21,6 +21,7 @@ from offhook.settings import Settings
 from offhook.store.customers import first_customer_id
 from offhook.store.store import Store
 from offhook.switch.asterisk.ari import AriEndpoint
+from offhook.switch.asterisk.configuration import Rtp
 from offhook.switch.asterisk.embedded import EmbeddedAsterisk
 from offhook.switch.asterisk.installation import default_root, is_installed
 from offhook.switch.asterisk.switch import AsteriskSwitch
@@ -50,7 +51,7 @@ class NoCalls:
 
 
 class Switchboard(msgspec.Struct, frozen=True):
-    """Where the Asterisk is, None without one; `sip` is where the embedded one takes calls."""
+    """Where the Asterisk is, None without one; `sip` is where anybody on this machine may call the embedded one."""
 
     endpoint: AriEndpoint | None
     sip: str = ""
@@ -80,11 +81,16 @@ async def start_asterisk(settings: Settings, folder: DataFolder, stack: AsyncExi
         default_root(),
         sip_host=host,
         sip_port=port,
-        rtp_ports=(settings["switch.rtp_first"], settings["switch.rtp_last"]),
+        rtp=Rtp(
+            settings["switch.rtp_first"],
+            settings["switch.rtp_last"],
+            settings["switch.rtp_timeout"],
+            settings["switch.rtp_timeout_hold"],
+        ),
     )
     await asterisk.start()
     stack.push_async_callback(asterisk.stop)
-    return Switchboard(asterisk.endpoint, asterisk.sip, asterisk)
+    return Switchboard(asterisk.endpoint, asterisk.sip if asterisk.takes_local_calls else "", asterisk)
 
 
 async def watch_over(asterisk: EmbeddedAsterisk, is_connected: Callable[[], bool], patience_s: float) -> None:

@@ -145,7 +145,7 @@ async def test_it_takes_connections_on_loopback_only(tmp_path: Path) -> None:
             for fields in map(str.split, Path(f"/proc/{asterisk.pid}/net/{table}").read_text().splitlines()[1:])
             if fields[3] == "0A" and f"socket:[{fields[9]}]" in sockets
         ]
-        assert listening == ["0100007F"] * 2  # SIP over TCP, and ARI
+        assert listening == ["0100007F"]  # ARI; SIP is over UDP only
 
 
 async def test_a_taken_sip_port_is_refused_with_advice(tmp_path: Path) -> None:
@@ -170,8 +170,14 @@ async def test_sip_can_be_taken_at_other_addresses(tmp_path: Path, host: str) ->
     await asterisk.start()
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        with socket.socket(family) as phone:
+        with socket.socket(family, socket.SOCK_DGRAM) as phone:
+            phone.settimeout(5)
             phone.connect((host, port))
+            phone.send(
+                f"OPTIONS sip:{port} SIP/2.0\r\nVia: SIP/2.0/UDP x;branch=z9hG4bK1;rport\r\nFrom: <sip:a@b>;tag=1\r\n"
+                f"To: <sip:a@b>\r\nCall-ID: 1\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n".encode()
+            )
+            assert phone.recv(2000).startswith(b"SIP/2.0 ")
     finally:
         await asterisk.stop()
 

@@ -46,7 +46,7 @@ class AsteriskSwitch:
     """A phone system behind ARI (`switch.port.Switch`)."""
 
     def __init__(self, endpoint: AriEndpoint) -> None:
-        self._url = endpoint.url
+        self._address = endpoint.address
         self._ari = AriClient(endpoint)
         self._listener: Listener = _nobody
         self._connected = False
@@ -139,9 +139,9 @@ class AsteriskSwitch:
         except* (SwitchUnavailableError, NoSuchChannelError) as errors:
             # Some of ARI is not found while Asterisk is still loading its modules.
             fault = errors.exceptions[0]
-            log.warning("asterisk.unreachable", url=self._url, error=str(fault), pause_s=round(pause_s, 2))
+            log.warning("asterisk.unreachable", url=self._address, error=str(fault), pause_s=round(pause_s, 2))
         except* Exception:
-            log.exception("asterisk.connection_failed", url=self._url)
+            log.exception("asterisk.connection_failed", url=self._address)
 
     async def _stay_connected(self) -> None:
         async with asyncio.TaskGroup() as tidying:
@@ -167,7 +167,7 @@ class AsteriskSwitch:
         for channel_id in echoing - alive:
             tidying.create_task(self._end_echo(channel_id))
         self._connected = True
-        log.info("asterisk.connected", url=self._url, channel_count=len(callers))
+        log.info("asterisk.connected", url=self._address, channel_count=len(callers))
         self._tell(SwitchConnected(callers, started_at(information)))
 
     def _take(self, event: Mapping[str, Any], tidying: asyncio.TaskGroup) -> None:
