@@ -60,6 +60,21 @@ unpack_asterisk() {
     fi
 }
 
+# Without it callers on hold hear silence; that is no reason to stop.
+unpack_music() {
+    local stamp package=asterisk-moh-opsound-wav
+    stamp=$(stamp_of scripts/unpack-debian.sh)
+    is_done music "$stamp" && return
+    say "getting music on hold (some 15 MB)"
+    if scripts/unpack-debian.sh "$share/music" forky "$package" ||
+        scripts/unpack-debian.sh "$share/music" bullseye "$package"; then
+        done_with music "$stamp"
+    else
+        say "the package $package cannot be had here: callers on hold will hear silence. Everything else works."
+        [ "$what" = run ] || fail "the tests need it"
+    fi
+}
+
 unpack_sipp() {
     local stamp
     stamp=$(stamp_of scripts/unpack-debian.sh scripts/wrap.sh)
@@ -91,11 +106,13 @@ run)
     make_environment
     install_python_packages run
     unpack_asterisk
+    unpack_music
     ;;
 test)
     make_environment
     install_python_packages test
     unpack_asterisk
+    unpack_music
     unpack_sipp
     install_node_packages
     ;;

@@ -70,7 +70,7 @@ for package in "$state"/cache/archives/*.deb; do
 done
 # What is never opened here: documentation, locales, perl.
 rm -rf "$fresh"/usr/share/{doc,man,info,locale,lintian,perl,perl5,zoneinfo,bash-completion} \
-    "$fresh"/usr/lib/*/perl "$fresh"/usr/lib/*/perl-base "$fresh"/usr/lib/*/gconv "$fresh"/usr/share/asterisk/moh
+    "$fresh"/usr/lib/*/perl "$fresh"/usr/lib/*/perl-base "$fresh"/usr/lib/*/gconv
 # The link that Asterisk's package would make when it is installed.
 for voice in "$fresh"/usr/share/asterisk/sounds/en_US_*; do
     [ -e "$voice" ] && ln -sfn "$(basename "$voice")" "$fresh/usr/share/asterisk/sounds/en"

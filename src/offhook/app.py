@@ -32,6 +32,7 @@ from offhook.store.customers import count_customers, first_customer_id
 from offhook.store.database import Database, sqlite_url
 from offhook.store.store import Store
 from offhook.switch.asterisk.ari import AriEndpoint
+from offhook.switch.asterisk.configuration import Rtp
 from offhook.switch.asterisk.embedded import EmbeddedAsterisk
 from offhook.switch.asterisk.installation import default_root, is_installed
 from offhook.switch.asterisk.own import own_asterisk
@@ -51,7 +52,7 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 class Opened(msgspec.Struct, frozen=True):
-    """Where a node can be reached: the API's URL, and HOST:PORT for callers ("" without an embedded Asterisk)."""
+    """Where a node can be reached: the URL of its API, and HOST:PORT where local programs may call ("": nowhere)."""
 
     url: str
     sip: str
@@ -113,7 +114,7 @@ class Node:
             raise
         await supervisor.add(WebServer(create_app(services), listening))
         self._is_open = True
-        return Opened(_url(settings), self._asterisk.sip if self._asterisk else "", policy.allow_loopback)
+        return Opened(_url(settings), self._sip(), policy.allow_loopback)
 
     async def ready(self) -> None:
         """Return once everything is there that was not there at the start."""
@@ -140,6 +141,10 @@ class Node:
         if self._asterisk is not None:
             self._asterisk.kill_for_good()
 
+    def _sip(self) -> str:
+        takes_calls = self._asterisk is not None and self._asterisk.takes_local_calls
+        return self._asterisk.sip if self._asterisk is not None and takes_calls else ""
+
     async def _first_start(self, store: Store) -> None:
         if await store.read(count_customers):
             return
@@ -163,7 +168,7 @@ class Node:
             default_root(),
             sip_host=switch.sip.host,
             sip_port=switch.sip.port,
-            rtp_ports=(switch.rtp_first, switch.rtp_last),
+            rtp=Rtp(switch.rtp_first, switch.rtp_last, switch.rtp_timeout, switch.rtp_timeout_hold),
         )
         await self._supervisor.add(self._asterisk, restart=True)
         return self._asterisk.endpoint

@@ -29,7 +29,7 @@ class Proxy:
         """The same ARI, through the wire."""
         assert self._server is not None
         port = self._server.sockets[0].getsockname()[1]
-        return msgspec.structs.replace(endpoint, url=f"http://127.0.0.1:{port}/ari")
+        return msgspec.structs.replace(endpoint, url=f"http://127.0.0.1:{port}{urlsplit(endpoint.url).path}")
 
     def cut(self) -> None:
         """Break every connection. New ones are passed on again."""

@@ -18,9 +18,11 @@ _SDP = """      v=0
 _TO_TAG = "[peer_tag_param]"
 
 
-def _request(method: str, cseq: int, *, body: str = "", to_tag: str = "", branch: str = "[branch]") -> str:
+def _request(
+    method: str, cseq: int, *, body: str = "", to_tag: str = "", branch: str = "[branch]", headers: str = ""
+) -> str:
     retransmission = "" if method in ("ACK", "CANCEL") else ' retrans="500"'
-    content = "Content-Type: application/sdp\n      " if body else ""
+    content = headers + ("Content-Type: application/sdp\n      " if body else "")
     return f"""  <send{retransmission}>
     <![CDATA[
       {method} sip:[service]@[remote_ip]:[remote_port] SIP/2.0
@@ -81,8 +83,25 @@ SCENARIOS = {
     + _request("ACK", 1, to_tag=_TO_TAG, branch="[branch-7]"),
     **{
         f"refused_{code}": _refused_with(code) + _request("ACK", 1, to_tag=_TO_TAG, branch="[branch-5]")
-        for code in (403, 486, 503, 603)
+        for code in (401, 403, 486, 503, 603)
     },
+    # A transfer (RFC 3515) that is refused, after a pause (-d); the call goes on.
+    "refers_in_vain": _INVITE
+    + _ANSWERED
+    + "  <pause />\n"
+    + _request("REFER", 2, to_tag=_TO_TAG, headers="Refer-To: <sip:+19005550199@[remote_ip]:[remote_port]>\n      ")
+    + _receive(603)
+    + '  <recv request="BYE" timeout="30000" />\n'
+    + _OK,
+    # Puts the call on hold (RFC 3264, 8.4), and vanishes.
+    "falls_silent_on_hold": _INVITE
+    + _ANSWERED
+    + _request("INVITE", 2, to_tag=_TO_TAG, body=_SDP.replace("sendrecv", "sendonly"))
+    + _receive(100, optional=True)
+    + _receive(200)
+    + _request("ACK", 2, to_tag=_TO_TAG),
+    "subscribes_in_vain": _request("SUBSCRIBE", 1, headers="Event: presence\n      Expires: 600\n      ")
+    + _receive(603),
     # A caller that vanishes without a word.
     "falls_silent": _INVITE + _ANSWERED,
 }

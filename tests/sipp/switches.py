@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 from offhook.switch.asterisk.ari import AriEndpoint
+from offhook.switch.asterisk.configuration import Rtp
 from offhook.switch.asterisk.embedded import EmbeddedAsterisk
 from offhook.switch.asterisk.installation import default_root
 from offhook.switch.asterisk.process import ProcessId
@@ -62,12 +63,14 @@ class SharedAsterisk:
 
 
 @contextlib.asynccontextmanager
-async def own_asterisk(folder: Path) -> AsyncIterator[EmbeddedAsterisk]:
+async def own_asterisk(
+    folder: Path, *, sip_host: str = "127.0.0.1", rtp: Rtp | None = None
+) -> AsyncIterator[EmbeddedAsterisk]:
     """An Asterisk for one test, which may do with it what it likes."""
-    port = free_port()
     running = Running()
+    asterisk = EmbeddedAsterisk(folder, default_root(), sip_host=sip_host, sip_port=free_port(), rtp=rtp)
     try:
-        yield await running.add(EmbeddedAsterisk(folder, default_root(), sip_host="127.0.0.1", sip_port=port))
+        yield await running.add(asterisk)
     finally:
         await running.stop()
 

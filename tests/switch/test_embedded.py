@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
+import resource
 import signal
 import socket
 import stat
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
 import uvloop
+from aiohttp import web
 
 from offhook.domain.errors import MisconfiguredError
 from offhook.switch.asterisk.ari import AriClient, AriEndpoint
+from offhook.switch.asterisk.configuration import Rtp
 from offhook.switch.asterisk.embedded import EmbeddedAsterisk
 from offhook.switch.asterisk.installation import default_root
+from offhook.switch.asterisk.switch import AsteriskSwitch
 from offhook.switch.port import NoSuchChannelError, SwitchUnavailableError
 from tests.acceptance.server import free_port
 from tests.sipp.switches import eventually, own_asterisk, process_of
@@ -56,6 +63,55 @@ async def test_one_that_was_started_otherwise_is_replaced(tmp_path: Path) -> Non
         assert await answers(second)
 
 
+async def test_one_of_a_version_before_the_prefix_is_replaced(tmp_path: Path) -> None:
+    port = free_port()
+    first = EmbeddedAsterisk(tmp_path / "a", default_root(), sip_host="127.0.0.1", sip_port=port)
+    await first.start()
+    process = process_of(first.pid)
+    (tmp_path / "a" / "prefix").unlink()
+    second = EmbeddedAsterisk(tmp_path / "a", default_root(), sip_host="127.0.0.1", sip_port=port)
+    await second.start()
+    try:
+        assert not process.is_alive
+        assert second.endpoint.url != first.endpoint.url
+        assert second.endpoint.password == first.endpoint.password
+        assert await answers(second)
+    finally:
+        await second.stop()
+
+
+async def test_too_few_open_files_for_the_calls_are_told_at_the_start(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1300, hard))
+    try:
+        for name, rtp in (("enough", Rtp(20_000, 20_199)), ("few", Rtp(20_000, 20_201))):
+            async with own_asterisk(tmp_path / name, rtp=rtp):
+                pass
+            output = capfd.readouterr()
+            assert ("asterisk.few_files" in output.out + output.err) is (name == "few")
+        assert "ulimit -n 1312" in output.out + output.err
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize("prefix", ["", "/xyz"])
+async def test_an_asterisk_of_ones_own_may_have_a_prefix(tmp_path: Path, prefix: str) -> None:
+    asked: list[str] = []
+
+    async def answer(request: web.BaseRequest) -> web.Response:
+        asked.append(request.path)
+        return web.json_response([])
+
+    server = await asyncio.get_running_loop().create_server(web.Server(answer), "127.0.0.1", 0)
+    own = AriEndpoint(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}{prefix}/ari", "me", "word")
+    async with server, AriClient(own) as ari:
+        await ari.get("channels")
+    assert asked == [f"{prefix}/ari/channels"]
+    assert own.address == own.url.removesuffix(f"{prefix}/ari")
+
+
 async def test_one_that_was_never_noted_is_found_by_its_pid_file(tmp_path: Path) -> None:
     first = EmbeddedAsterisk(tmp_path / "a", default_root(), sip_host="127.0.0.1", sip_port=free_port())
     await first.start()
@@ -91,6 +147,66 @@ async def test_it_is_started_again_when_it_dies_at_the_same_place(tmp_path: Path
         assert asterisk.endpoint == endpoint
 
 
+async def test_a_stop_leaves_none_behind_that_a_thread_is_just_starting(tmp_path: Path) -> None:
+    folder = tmp_path / "a"
+    asterisk = EmbeddedAsterisk(folder, default_root(), sip_host="127.0.0.1", sip_port=free_port())
+    await asterisk.start()
+    # Whoever opens a pipe for writing waits for a reader: the thread that starts the next one waits at this place.
+    console, last_file = folder / "log" / "console.log", folder / "etc" / "websocket_client.conf"
+    console.unlink()
+    os.mkfifo(console)
+    before = last_file.stat().st_ino
+    os.kill(asterisk.pid, signal.SIGKILL)
+    await eventually(lambda: last_file.stat().st_ino != before, "the next one is being started")
+    stopping = asyncio.create_task(asterisk.stop())
+    await asyncio.wait([stopping], timeout=0.5)
+    reader = os.open(console, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        await stopping
+        assert not (folder / "running.json").exists()
+        await settled()
+        assert processes_of(folder) == []
+    finally:
+        os.close(reader)
+        kill(folder)
+
+
+async def test_a_start_that_is_given_up_leaves_none_behind(tmp_path: Path) -> None:
+    folder = tmp_path / "a"
+    asterisk = EmbeddedAsterisk(folder, default_root(), sip_host="127.0.0.1", sip_port=free_port())
+    starting = asyncio.create_task(asterisk.start())
+    await eventually(lambda: processes_of(folder) != [], "it is being started")
+    try:
+        starting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+        assert processes_of(folder) == []
+    finally:
+        kill(folder)
+
+
+async def settled() -> None:
+    """Wait for every thread of the loop's pool, whoever began its work."""
+    await asyncio.get_running_loop().shutdown_default_executor()
+
+
+def kill(folder: Path) -> None:
+    """Leave nothing behind when a test has failed."""
+    for pid in processes_of(folder):
+        os.kill(pid, signal.SIGKILL)
+
+
+def processes_of(folder: Path) -> list[int]:
+    """The processes that run with the configuration in that folder."""
+    ours = str(folder / "etc" / "asterisk.conf").encode()
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if ours in path.read_bytes().split(b"\0"):
+                found.append(int(path.parent.name))
+    return found
+
+
 def test_it_works_on_uvloop(tmp_path: Path) -> None:
     async def run() -> None:
         async with own_asterisk(tmp_path / "a") as asterisk:
@@ -103,13 +219,15 @@ def test_it_works_on_uvloop(tmp_path: Path) -> None:
 
 async def test_its_secrets_stay_in_its_folder(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     async with own_asterisk(tmp_path / "a") as asterisk:
-        password = asterisk.endpoint.password
-        for name in ("password", "running.json", "etc/ari.conf"):
+        password, prefix = asterisk.endpoint.password, urlsplit(asterisk.endpoint.url).path.split("/")[1]
+        assert len(prefix) >= 43
+        for name in ("password", "prefix", "running.json", "etc/ari.conf", "etc/http.conf"):
             assert stat.S_IMODE((tmp_path / "a" / name).stat().st_mode) == 0o600
         assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o700
         command_line = Path(f"/proc/{asterisk.pid}/cmdline").read_bytes()
-        assert password.encode() not in command_line
-        assert password not in repr(asterisk.endpoint)
+        for secret in (password, prefix):
+            assert secret.encode() not in command_line
+            assert secret not in repr(asterisk.endpoint)
         wrong = AriEndpoint(asterisk.endpoint.url, asterisk.endpoint.user, "wrong")
         async with AriClient(wrong) as ari:
             with pytest.raises(SwitchUnavailableError, match="401"):
@@ -118,11 +236,22 @@ async def test_its_secrets_stay_in_its_folder(tmp_path: Path, capfd: pytest.Capt
                 await anext(ari.events())
         async with aiohttp.ClientSession() as stranger, stranger.get(f"{asterisk.endpoint.url}/channels") as answer:
             assert answer.status == 401
+        switch = AsteriskSwitch(asterisk.endpoint)
+        await switch.start()
+        await eventually(lambda: switch.is_connected, "it is connected")
+        os.kill(asterisk.pid, signal.SIGKILL)
+        await eventually(lambda: not switch.is_connected, "it is lost")
+        await eventually(lambda: switch.is_connected, "it is connected again")
+        await switch.stop()
     logs = b"".join(path.read_bytes() for path in (tmp_path / "a" / "log").glob("*.log"))
-    assert b"Asterisk" in logs
-    assert password.encode() not in logs
     output = capfd.readouterr()
-    assert password not in output.out + output.err
+    shown = output.out + output.err
+    assert b"Asterisk" in logs
+    assert "asterisk.connected" in shown
+    assert "asterisk.unreachable" in shown
+    for secret in (password, prefix):
+        assert secret.encode() not in logs
+        assert secret not in shown
 
 
 async def test_it_takes_connections_on_loopback_only(tmp_path: Path) -> None:
@@ -134,7 +263,7 @@ async def test_it_takes_connections_on_loopback_only(tmp_path: Path) -> None:
             for fields in map(str.split, Path(f"/proc/{asterisk.pid}/net/{table}").read_text().splitlines()[1:])
             if fields[3] == "0A" and f"socket:[{fields[9]}]" in sockets
         ]
-        assert listening == ["0100007F"] * 2  # SIP over TCP, and ARI
+        assert listening == ["0100007F"]  # ARI; SIP is over UDP only
 
 
 async def test_a_taken_sip_port_is_refused_with_advice(tmp_path: Path) -> None:
@@ -159,8 +288,14 @@ async def test_sip_can_be_taken_at_other_addresses(tmp_path: Path, host: str) ->
     await asterisk.start()
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        with socket.socket(family) as phone:
+        with socket.socket(family, socket.SOCK_DGRAM) as phone:
+            phone.settimeout(5)
             phone.connect((host, port))
+            phone.send(
+                f"OPTIONS sip:{port} SIP/2.0\r\nVia: SIP/2.0/UDP x;branch=z9hG4bK1;rport\r\nFrom: <sip:a@b>;tag=1\r\n"
+                f"To: <sip:a@b>\r\nCall-ID: 1\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n".encode()
+            )
+            assert phone.recv(2000).startswith(b"SIP/2.0 ")
     finally:
         await asterisk.stop()
 

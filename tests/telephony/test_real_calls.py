@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 from contextlib import AsyncExitStack
@@ -18,6 +17,7 @@ from offhook.domain.ids import NIL_UUID, new_uuid
 from offhook.switch.asterisk.ari import AriClient
 from offhook.telephony.calls import end_open_calls
 from offhook.telephony.live_call import CallSettings
+from tests.sipp.ear import listening
 from tests.sipp.phone import phone
 from tests.sipp.proxy import Proxy
 from tests.sipp.switches import SharedAsterisk, eventually, own_asterisk
@@ -156,19 +156,15 @@ async def test_a_caller_whose_text_is_not_utf_8_is_a_caller_like_any_other(
 
 
 async def test_what_is_said_comes_back(asterisk: SharedAsterisk, tmp_path: Path) -> None:
-    ear = Ear()
-    loop = asyncio.get_running_loop()
-    transport, _ = await loop.create_datagram_endpoint(lambda: ear, local_addr=("127.0.0.1", 0))
-    port = transport.get_extra_info("sockname")[1]
     async with (
+        listening() as ear,
         running_node(tmp_path / "db", asterisk.endpoint) as node,
-        phone("waits_for_bye", asterisk.sip, tmp_path / "sipp", rtp_port=port) as p,
+        phone("waits_for_bye", asterisk.sip, tmp_path / "sipp", rtp_port=ear.port) as p,
     ):
         echoing = await node.saw("call_updated", 2)
         await ear.says_until_heard()
         await node.calls.hang_up(node.customer_id, echoing["id"])
         await p.done()
-    transport.close()
 
 
 async def test_without_a_server_callers_hear_503(asterisk: SharedAsterisk, tmp_path: Path) -> None:
@@ -337,31 +333,3 @@ async def test_a_switch_out_of_reach_for_too_long_leaves_no_call_open(asterisk: 
             # The switch still had the caller; that is no new call.
             await p.done()
             assert later.types() == []
-
-
-class Ear(asyncio.DatagramProtocol):
-    """The caller's end of the voice: RTP (RFC 3550) with u-law (payload type 0)."""
-
-    def __init__(self) -> None:
-        self.peer: tuple[str, int] | None = None
-        self.heard: set[bytes] = set()
-
-    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        self.peer = addr
-        self.heard.add(data[12:])
-
-    async def says_until_heard(self) -> None:
-        """Send a sound that is like no other, until it comes back."""
-        await eventually(lambda: self.peer is not None, "the greeting is heard")
-        said = bytes(range(0x80, 0xD0)) * 2
-        transport = self.transport
-        for number in range(500):
-            head = b"\x80\x00" + number.to_bytes(2, "big") + (number * 160).to_bytes(4, "big") + b"\x01\x02\x03\x04"
-            transport.sendto(head + said, self.peer)
-            await asyncio.sleep(0.02)  # the pace of speech, not a wait for something
-            if said in self.heard:
-                return
-        raise AssertionError("nothing came back")
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport: asyncio.DatagramTransport = transport  # type: ignore[assignment]

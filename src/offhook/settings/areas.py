@@ -24,6 +24,10 @@ from offhook.settings.declaration import (
     whole,
 )
 
+_SIP_HELP = (
+    "Where the embedded Asterisk takes SIP calls. On loopback: over UDP, from this machine, without a password. "
+    "Elsewhere: over UDP and TCP, from accounts only."
+)
 _SCHEDULE = ",".join(duration_text(gap) for gap in DEFAULT_SCHEDULE)
 
 
@@ -144,11 +148,25 @@ class SwitchArea(msgspec.Struct, frozen=True):
     """The phone system: the embedded Asterisk, or one of the operator's."""
 
     enabled: Annotated[bool, Declared("truth", "true", truth, "Whether there is a phone system.")]
-    sip: Annotated[
-        HostPort, Declared("host:port", "127.0.0.1:5060", host_port, "Where the embedded Asterisk takes SIP calls.")
-    ]
+    sip: Annotated[HostPort, Declared("host:port", "127.0.0.1:5060", host_port, _SIP_HELP)]
     rtp_first: Annotated[int, Declared("port", "20000", whole(1024, 65000), "The first UDP port for voice.")]
-    rtp_last: Annotated[int, Declared("port", "20999", whole(1024, 65535), "The last UDP port for voice.")]
+    rtp_last: Annotated[
+        int, Declared("port", "29999", whole(1024, 65535), "The last UDP port for voice; a call takes two.")
+    ]
+    rtp_timeout: Annotated[
+        timedelta,
+        Declared(
+            "duration",
+            "60s",
+            span("0s", "1d"),
+            "A phone that sends no voice for that long, or has sent none since the answer, is taken for gone: its call "
+            "ends; 0s: never.",
+        ),
+    ]
+    rtp_timeout_hold: Annotated[
+        timedelta,
+        Declared("duration", "15m", span("0s", "1d"), "The same while the phone has put the call on hold; 0s: never."),
+    ]
     ring_time: Annotated[timedelta, Declared("duration", "2s", span("0s", "2m"), "How long an incoming call rings.")]
     greeting: Annotated[str, Declared("sound", "hello-world", str, "What a caller hears first: a sound of Asterisk's.")]
     asterisk_url: Annotated[

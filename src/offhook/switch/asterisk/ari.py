@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
@@ -25,14 +26,23 @@ _MAX_MESSAGE_BYTES = 1024 * 1024
 
 
 class AriEndpoint(msgspec.Struct, frozen=True):
-    """Where an Asterisk's ARI is, such as `http://127.0.0.1:8088/ari`, and who we are there."""
+    """Where an Asterisk's ARI is, such as `http://127.0.0.1:8088/ari`, and who we are there.
+
+    The URL may have a prefix (http.conf), such as `http://127.0.0.1:8088/xyz/ari`. That is secret like the password.
+    """
 
     url: str
     user: str
     password: str
 
+    @property
+    def address(self) -> str:
+        """The URL without its secrets: for logs and messages."""
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
     def __repr__(self) -> str:
-        return f"AriEndpoint({self.url!r}, {self.user!r})"
+        return f"AriEndpoint({self.address!r}, {self.user!r})"
 
 
 class AriClient:

@@ -1,18 +1,26 @@
 """The configuration of the embedded Asterisk: which files it reads, and what stands in them.
 
-Everything listens on the address that the operator gave for SIP, and on loopback for ARI; nothing else listens.
-Callers' own text (numbers, names) is never evaluated in the dialplan: it is kept in a variable, and read over ARI.
+SIP and, during calls, RTP listen on the address that the operator gave, ARI on loopback; nothing else does but PJSIP's
+sockets for answers of DNS. Callers' own text (numbers, names) is never evaluated in the dialplan: it is kept in a
+variable, and read over ARI.
+
+Who may call without a password: programs on this very machine, as the endpoint `local`, and only while SIP listens on
+loopback and over UDP alone. A web page in a browser on this machine is such a program as well, and it can send what it
+likes over TCP: a POST of more than 64 KiB makes PJSIP drop the beginning and take what follows for SIP. It has no
+way to send datagrams.
 """
 
 from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 
 import msgspec
 
 from offhook.switch.asterisk.ari import APPLICATION
+from offhook.switch.asterisk.installation import music_folder
 from offhook.switch.asterisk.mapping import DIALLED, INCOMING, OWN_CONTEXT
 
 USER = "offhook"
@@ -32,7 +40,8 @@ congestion=480+620/250,0/250
 # Text messages: without their module a SIP MESSAGE is refused, instead of becoming a call.
 _UNWANTED = """
 chan_iax2 chan_unistim chan_console chan_motif chan_audiosocket chan_sip chan_skinny chan_mgcp chan_oss chan_alsa
-chan_phone chan_websocket res_snmp res_hep res_hep_pjsip res_hep_rtcp pbx_dundi pbx_ael pbx_lua pbx_realtime pbx_spool
+chan_phone chan_websocket res_pjsip_transport_websocket res_http_post res_snmp
+res_hep res_hep_pjsip res_hep_rtcp pbx_dundi pbx_ael pbx_lua pbx_realtime pbx_spool
 app_jack app_voicemail app_voicemail_odbc app_minivm app_festival app_adsiprog app_alarmreceiver app_dictate app_sms
 app_externalivr app_meetme app_osplookup app_queue app_agent_pool app_system app_getcpeid res_adsi res_ael_share
 res_calendar res_calendar_caldav res_calendar_ews res_calendar_exchange res_calendar_icalendar res_config_curl
@@ -51,33 +60,68 @@ acl agents aliases amd ccss cdr cel cli_aliases cli_permissions codecs confbridg
 manager pjproject pjsip_notify pjsip_wizard res_parking say sorcery stasis udptl websocket_client
 """
 
-_FOLDERS = ("etc", "lib", "spool", "log", "run", "cache", "keys/keys")
+# Asterisk makes no folder for recordings, and fails with 500 without it.
+_FOLDERS = ("etc", "lib", "spool/recording", "log", "run", "cache", "keys/keys")
+
+LOCAL_NETWORKS = ("127.0.0.0/8", "::1/128")
+"""Who needs no authentication while SIP listens on loopback: programs on this very machine."""
 
 
 class AsteriskPorts(msgspec.Struct, frozen=True):
-    """Where one Asterisk listens: SIP (UDP and TCP), ARI on loopback, and the range for RTP."""
+    """Where one Asterisk listens for SIP, and on loopback for ARI."""
 
     sip_host: str
     sip_port: int
     ari_port: int
-    first_rtp_port: int = 20_000
-    last_rtp_port: int = 29_999
+
+    @property
+    def sip_is_local(self) -> bool:
+        """Whether only this machine reaches SIP."""
+        return ipaddress.ip_address(self.sip_host).is_loopback
 
 
-def files(folder: Path, root: Path, ports: AsteriskPorts, password: str) -> Mapping[str, str]:
+class Rtp(msgspec.Struct, frozen=True):
+    """The UDP ports for voice (two for each call), and after how long without any from a phone its call ends; 0: never.
+
+    `timeout_on_hold` counts instead while the phone itself has put the call on hold.
+    """
+
+    first_port: int = 20_000
+    last_port: int = 29_999
+    timeout: timedelta = timedelta(seconds=60)
+    timeout_on_hold: timedelta = timedelta(seconds=900)
+
+    @property
+    def call_count(self) -> int:
+        """How many calls the ports are enough for."""
+        return (self.last_port - self.first_port + 1) // 2
+
+
+class Secrets(msgspec.Struct, frozen=True):
+    """What opens ARI: a password, and the path below which it is, so that no web page can even find it."""
+
+    password: str
+    prefix: str
+
+    def __repr__(self) -> str:
+        return "Secrets()"
+
+
+def files(folder: Path, root: Path, ports: AsteriskPorts, rtp: Rtp, secrets: Secrets) -> Mapping[str, str]:
     """Every configuration file, by name, for an Asterisk unpacked at `root` that keeps its own things in `folder`."""
     return {
         "asterisk.conf": _directories(folder, root),
         "modules.conf": "[modules]\nautoload=yes\n" + "".join(f"noload={name}.so\n" for name in _UNWANTED.split()),
-        "http.conf": f"[general]\nenabled=yes\nbindaddr=127.0.0.1\nbindport={ports.ari_port}\nsessionlimit=1000\n",
+        "http.conf": _http(ports, secrets),
         "ari.conf": (
-            f"[general]\nenabled=yes\nchannelvars={DIALLED}\n[{USER}]\ntype=user\nread_only=no\npassword={password}\n"
+            f"[general]\nenabled=yes\nchannelvars={DIALLED}\n"
+            f"[{USER}]\ntype=user\nread_only=no\npassword={secrets.password}\n"
         ),
-        "pjsip.conf": _sip(ports),
-        "rtp.conf": f"[general]\nrtpstart={ports.first_rtp_port}\nrtpend={ports.last_rtp_port}\nicesupport=no\n",
+        "pjsip.conf": _sip(ports, rtp),
+        "rtp.conf": f"[general]\nrtpstart={rtp.first_port}\nrtpend={rtp.last_port}\nicesupport=no\n",
         "extensions.conf": _DIALPLAN,
         "logger.conf": "[general]\ndateformat=%FT%T%z\n[logfiles]\nmessages.log => notice,warning,error\n",
-        "musiconhold.conf": f"[default]\nmode=files\ndirectory={_escaped(root / 'usr/share/asterisk/sounds/en')}\n",
+        "musiconhold.conf": _music(music_folder(root)),
         "indications.conf": _TONES,
         **{f"{name}.conf": "" for name in _EMPTY.split()},
     }
@@ -129,41 +173,74 @@ def _directories(folder: Path, root: Path) -> str:
     return f"[directories]\n{lines}[options]\n{options}"
 
 
-def _sip(ports: AsteriskPorts) -> str:
+def _http(ports: AsteriskPorts, secrets: Secrets) -> str:
+    return (
+        f"[general]\nenabled=yes\nbindaddr=127.0.0.1\nbindport={ports.ari_port}\nprefix={secrets.prefix}\n"
+        "sessionlimit=1000\nenable_static=no\nenable_status=no\nservername=\n"
+    )
+
+
+def _music(folder: Path | None) -> str:
+    # Without a class there is silence on hold, which is better than the spoken prompts one after another.
+    return "" if folder is None else f"[default]\nmode=files\nsort=random\ndirectory={_escaped(folder)}\n"
+
+
+def _sip(ports: AsteriskPorts, rtp: Rtp) -> str:
     address = f"[{ports.sip_host}]" if ":" in ports.sip_host else ports.sip_host
+    protocols = ("udp",) if ports.sip_is_local else ("udp", "tcp")
     transports = "".join(
         f"[{protocol}]\ntype=transport\nprotocol={protocol}\nbind={address}:{ports.sip_port}\n"
-        for protocol in ("udp", "tcp")
+        for protocol in protocols
     )
-    local = "".join(f"match={network}\n" for network in _local_networks(ports.sip_host))
-    # Session timers find a phone that went away without a word (RFC 4028), so that no call stays open for ever.
-    return f"""[global]
-type=global
-user_agent=Offhook
-endpoint_identifier_order=ip
-{transports}[local]
+    # Trying From first lets users in wherever they are; `local` can be matched by its address only.
+    return (
+        "[global]\ntype=global\nuser_agent=Offhook\nendpoint_identifier_order=username,auth_username,ip\n"
+        + transports
+        + (_local(ports, rtp) if ports.sip_is_local else "")
+    )
+
+
+def _local(ports: AsteriskPorts, rtp: Rtp) -> str:
+    # The identifies are tried in the order of their names, and this one matches more than any other.
+    matches = "".join(f"match={network}\n" for network in LOCAL_NETWORKS)
+    return f"""[local]
 type=endpoint
-context=offhook-incoming
+identify_by=ip
+media_address={ports.sip_host}
+bind_rtp_to_media_address=yes
+{_endpoint(rtp)}[zz-local]
+type=identify
+endpoint=local
+{matches}"""
+
+
+def _endpoint(rtp: Rtp) -> str:
+    """What is the same for everybody who may call.
+
+    A transfer by the phone (REFER, or Replaces) would be a new call past every rule, a redirect a call to anywhere.
+    Session timers find a phone that went away without a word (RFC 4028). RTP's time begins with the
+    answer, so a phone that never sends any voice is ended as well (measured); while it rings nothing is.
+    """
+    return f"""context=offhook-incoming
 disallow=all
 allow=ulaw,alaw
+allow_transfer=no
+allow_subscribe=no
+redirect_method=user
 direct_media=no
 rtp_symmetric=yes
+force_rport=yes
 rewrite_contact=yes
 timers=always
 timers_sess_expires=600
-[local]
-type=identify
-endpoint=local
-{local}"""
+rtp_timeout={_whole_seconds(rtp.timeout)}
+rtp_timeout_hold={_whole_seconds(rtp.timeout_on_hold)}
+"""
 
 
-def _local_networks(host: str) -> list[str]:
-    """Who needs no authentication: programs on this very machine."""
-    networks = ["127.0.0.0/8", "::1/128"]
-    address = ipaddress.ip_address(host)
-    if not address.is_loopback and not address.is_unspecified:
-        networks.append(str(address))
-    return networks
+def _whole_seconds(span: timedelta) -> int:
+    # Rounded up: 0 would be no limit at all.
+    return -(-span // timedelta(seconds=1))
 
 
 def _escaped(path: Path) -> str:

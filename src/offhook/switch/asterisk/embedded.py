@@ -4,7 +4,7 @@ Theory of operation. The Asterisk runs in a session of its own and outlives a se
 `running.json` in its folder says which process it is, where it listens and with which configuration it was started. The
 next start *adopts* it if that very process lives, was started with what would be written today, and answers over
 ARI to our password; otherwise it ends it and begins a new one. From then on a task waits for the process to end and
-starts it again, after a pause that grows if it ends soon. `stop` ends it.
+starts it again, after a pause that grows if it ends soon. `stop` ends it, also one that a thread is just starting.
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ import asyncio
 import hashlib
 import ipaddress
 import os
+import resource
 import secrets
 import signal
 import socket
 import subprocess
+import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -27,8 +30,8 @@ from offhook.domain.errors import MisconfiguredError
 from offhook.node.service import Service
 from offhook.switch.asterisk import configuration
 from offhook.switch.asterisk.ari import AriClient, AriEndpoint
-from offhook.switch.asterisk.configuration import AsteriskPorts
-from offhook.switch.asterisk.installation import command
+from offhook.switch.asterisk.configuration import AsteriskPorts, Rtp, Secrets
+from offhook.switch.asterisk.installation import command, music_folder
 from offhook.switch.asterisk.process import ProcessId
 from offhook.switch.port import NoSuchChannelError, SwitchUnavailableError
 
@@ -42,8 +45,11 @@ _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 10.0
 _STEADY_S = 30.0
 # ARI answers before the modules are there that bring the dialplan and SIP.
-_SIGNS_OF_LIFE = ("asterisk/info", "asterisk/modules/pbx_config.so", "endpoints/PJSIP/local", "channels", "bridges")
+_MODULES = ("pbx_config", "chan_pjsip", "res_pjsip_endpoint_identifier_ip")
 _MAX_LOG_BYTES = 10 * 1024 * 1024
+# Measured on 22: 5 while a sound is played, 10 with the echo; a recording, a snoop and music take a few more.
+_FILES_PER_CALL = 12
+_FILES_WITHOUT_CALLS = 100
 
 
 class _Running(msgspec.Struct, frozen=True):
@@ -57,16 +63,16 @@ class _Running(msgspec.Struct, frozen=True):
 class EmbeddedAsterisk(Service):
     """An Asterisk in `folder`, run from the packages unpacked at `root`, with SIP at `sip_host:sip_port`."""
 
-    def __init__(
-        self, folder: Path, root: Path, *, sip_host: str, sip_port: int, rtp_ports: tuple[int, int] = (20_000, 29_999)
-    ) -> None:
+    def __init__(self, folder: Path, root: Path, *, sip_host: str, sip_port: int, rtp: Rtp | None = None) -> None:
         self._folder = folder.absolute()
         self._root = root.absolute()
         self._sip = (sip_host, sip_port)
-        self._rtp = rtp_ports
-        self._password = ""
+        self._rtp = rtp or Rtp()
+        self._secrets = Secrets("", "")
         self._running: _Running | None = None
         self._child: subprocess.Popen[bytes] | None = None
+        self._spawning: asyncio.Future[None] | None = None
+        self._spawn_lock = threading.Lock()
         self._is_stopping = False
 
     @property
@@ -78,7 +84,8 @@ class EmbeddedAsterisk(Service):
     def endpoint(self) -> AriEndpoint:
         """How to reach its ARI; it stays the same over restarts. Only after `start`."""
         assert self._running is not None
-        return AriEndpoint(f"http://127.0.0.1:{self._running.ports.ari_port}/ari", configuration.USER, self._password)
+        url = f"http://127.0.0.1:{self._running.ports.ari_port}/{self._secrets.prefix}/ari"
+        return AriEndpoint(url, configuration.USER, self._secrets.password)
 
     @property
     def pid(self) -> int:
@@ -92,17 +99,23 @@ class EmbeddedAsterisk(Service):
         host, port = self._sip
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
+    @property
+    def takes_local_calls(self) -> bool:
+        """Whether programs on this machine may call without a password (see `configuration`)."""
+        return ipaddress.ip_address(self._sip[0]).is_loopback
+
     async def start(self) -> None:
-        """Adopt or begin one, return once ARI answers. Raises MisconfiguredError."""
+        """Adopt or begin one, return once ARI answers. Raises MisconfiguredError; then none is left running."""
+        self._is_stopping = False
         _check_address(self._sip[0])
         configuration.make_folders(self._folder)
-        self._password = _password_in(self._folder / "password")
-        before = _read(self._folder / "running.json")
-        if before is not None and await self._adopt(before):
-            log.info("asterisk.adopted", pid=before.process.pid)
-        else:
-            await self._end_stray()
-            await self._begin(before)
+        self._secrets = Secrets(_secret_in(self._folder / "password"), _secret_in(self._folder / "prefix"))
+        try:
+            await self._adopt_or_begin()
+        except BaseException:
+            await self.stop()
+            raise
+        self._warn()
 
     def kill(self) -> None:
         """End it at once. Its supervisor starts another one, if it is there and not told to stop."""
@@ -110,16 +123,49 @@ class EmbeddedAsterisk(Service):
             self._running.process.send(signal.SIGKILL)
 
     def kill_for_good(self) -> None:
-        """End it at once, without an event loop; nothing starts another one any more."""
+        """End it at once, without an event loop. Nothing starts another one any more."""
         self._is_stopping = True
+        # One that is being started right now is noted, and ended, once the lock is free.
+        self._spawn_lock.acquire(timeout=_END_S)
         self.kill()
 
     async def stop(self) -> None:
-        """End it, and every call that it has."""
+        """End it, and every call that it has. None is being started any more when this returns."""
         self._is_stopping = True
+        if self._spawning is not None:
+            await asyncio.wait([self._spawning])
         if self._running is not None:
             await self._end(self._running.process)
             (self._folder / "running.json").unlink(missing_ok=True)
+
+    async def _adopt_or_begin(self) -> None:
+        before = _read(self._folder / "running.json")
+        if before is not None and await self._adopt(before):
+            log.info("asterisk.adopted", pid=before.process.pid)
+        else:
+            await self._end_stray()
+            await self._begin(before)
+
+    def _warn(self) -> None:
+        """Say what will not work, and what to do about it."""
+        if not self.takes_local_calls:
+            hint = (
+                "SIP listens beyond loopback, where everybody needs an account, and there are none yet: every call is "
+                "refused with 401. For calls from this machine use --sip 127.0.0.1:5060; for others use an Asterisk "
+                "of your own with --asterisk URL (docs/how-to/operate.md)"
+            )
+            log.warning("asterisk.nobody_is_let_in", sip=self.sip, hint=hint)
+        if music_folder(self._root) is None:
+            log.warning("asterisk.no_music", hint="callers on hold hear silence: run `make setup` to fetch music")
+        limit, _ = resource.prlimit(self.pid, resource.RLIMIT_NOFILE)
+        needed = self._rtp.call_count * _FILES_PER_CALL + _FILES_WITHOUT_CALLS
+        if limit != resource.RLIM_INFINITY and limit < needed:
+            hint = (
+                f"enough for about {max(limit - _FILES_WITHOUT_CALLS, 0) // _FILES_PER_CALL} calls at once, and the "
+                f"ports for voice for {self._rtp.call_count}: run `ulimit -n {needed}` before the start, or set "
+                f"LimitNOFILE={needed} in the service's unit; or set switch.rtp_last lower"
+            )
+            log.warning("asterisk.few_files", open_files_limit=limit, needed=needed, hint=hint)
 
     async def _adopt(self, before: _Running) -> bool:
         if not before.process.is_alive or not self._is_ours(before.process):
@@ -150,13 +196,11 @@ class EmbeddedAsterisk(Service):
 
     async def _begin(self, before: _Running | None) -> None:
         host, port = self._sip
-        _check_free(host, port)
+        _check_free(host, port, tcp=not self.takes_local_calls)
         ari_port = before.ports.ari_port if before is not None and _is_free(before.ports.ari_port) else _free_port()
-        ports = AsteriskPorts(host, port, ari_port, *self._rtp)
+        ports = AsteriskPorts(host, port, ari_port)
         await self._spawn(ports)
         if not await self._answers(_READY_S):
-            assert self._running is not None
-            await self._end(self._running.process)
             raise MisconfiguredError(
                 f"The embedded Asterisk did not come up in {_READY_S:.0f} s. Its log is in {self._folder / 'log'}."
             )
@@ -179,16 +223,25 @@ class EmbeddedAsterisk(Service):
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
             try:
                 await self._spawn(self._running.ports)
-            except OSError as error:
+            except (OSError, MisconfiguredError) as error:
                 log.error("asterisk.not_started", error=str(error))
 
     async def _spawn(self, ports: AsteriskPorts) -> None:
-        # From fork to the note of its id nothing may come in between, or the process could be lost.
-        await asyncio.shield(asyncio.to_thread(self._spawn_now, ports))
+        # From fork to the note of its id nothing may come in between, or the process could be lost. Whoever waits here
+        # may be cancelled; the thread goes on, and `stop` waits for it.
+        if self._is_stopping:
+            return
+        self._spawning = asyncio.ensure_future(asyncio.to_thread(self._spawn_now, ports))
+        await asyncio.shield(self._spawning)
 
     def _spawn_now(self, ports: AsteriskPorts) -> None:
+        with self._spawn_lock:
+            if not self._is_stopping:
+                self._begin_process(ports)
+
+    def _begin_process(self, ports: AsteriskPorts) -> None:
         etc = self._folder / "etc"
-        for name, text in configuration.files(self._folder, self._root, ports, self._password).items():
+        for name, text in self._files(ports).items():
             _write_private(etc / name, text.encode())
         output = self._folder / "log" / "console.log"
         _rotate(output)
@@ -223,29 +276,38 @@ class EmbeddedAsterisk(Service):
             try:
                 async with asyncio.timeout(patience_s):
                     while self._running.process.is_alive:
-                        try:
-                            for path in _SIGNS_OF_LIFE:
-                                await ari.get(path)
-                        except (SwitchUnavailableError, NoSuchChannelError):
-                            await asyncio.sleep(_POLL_S)
-                        else:
+                        if await self._is_up(ari):
                             return True
+                        await asyncio.sleep(_POLL_S)
             except TimeoutError:
                 pass
         return False
 
+    async def _is_up(self, ari: AriClient) -> bool:
+        try:
+            for name in _MODULES:
+                if (await ari.get(f"asterisk/modules/{name}.so"))["status"] != "Running":
+                    return False
+            for path in ("channels", "bridges", *(["endpoints/PJSIP/local"] if self.takes_local_calls else [])):
+                await ari.get(path)
+        except (SwitchUnavailableError, NoSuchChannelError):
+            return False
+        return True
+
     def _fingerprint(self, ports: AsteriskPorts) -> str:
-        texts = configuration.files(self._folder, self._root, ports, self._password)
-        return hashlib.sha256(msgspec.json.encode(texts, order="sorted")).hexdigest()
+        return hashlib.sha256(msgspec.json.encode(self._files(ports), order="sorted")).hexdigest()
+
+    def _files(self, ports: AsteriskPorts) -> Mapping[str, str]:
+        return configuration.files(self._folder, self._root, ports, self._rtp, self._secrets)
 
 
-def _password_in(path: Path) -> str:
+def _secret_in(path: Path) -> str:
     try:
         return path.read_text()
     except FileNotFoundError:
-        password = secrets.token_urlsafe(32)
-        _write_private(path, password.encode())
-        return password
+        secret = secrets.token_urlsafe(32)
+        _write_private(path, secret.encode())
+        return secret
 
 
 def _read(path: Path) -> _Running | None:
@@ -279,10 +341,10 @@ def _check_address(host: str) -> None:
         ) from None
 
 
-def _check_free(host: str, port: int) -> None:
-    """Raises MisconfiguredError if SIP cannot be had there, over UDP or TCP."""
+def _check_free(host: str, port: int, *, tcp: bool) -> None:
+    """Raises MisconfiguredError if SIP cannot be had there, over UDP or over TCP if asked."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM) if tcp else (socket.SOCK_DGRAM,):
         with socket.socket(family, kind) as probe:
             if kind is socket.SOCK_STREAM:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

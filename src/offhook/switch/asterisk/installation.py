@@ -13,6 +13,12 @@ def default_root() -> Path:
     return Path(sys.prefix) / "share" / "offhook" / "asterisk"
 
 
+def music_folder(root: Path) -> Path | None:
+    """Where `make setup` unpacks the music on hold for an Asterisk at `root`, None if it could not be had."""
+    folder = root.with_name("music") / "usr/share/asterisk/moh"
+    return folder if any(folder.glob("*.wav")) else None
+
+
 def is_installed(root: Path) -> bool:
     """Whether there is an Asterisk at `root`."""
     return (root / "usr/sbin/asterisk").is_file()

@@ -47,7 +47,7 @@ class AsteriskSwitch(Service):
     """A phone system behind ARI (`switch.port.Switch`)."""
 
     def __init__(self, endpoint: AriEndpoint) -> None:
-        self._url = endpoint.url
+        self._address = endpoint.address
         self._ari = AriClient(endpoint)
         self._listener: Listener = _nobody
         self._connected = False
@@ -143,9 +143,9 @@ class AsteriskSwitch(Service):
         except* (SwitchUnavailableError, NoSuchChannelError) as errors:
             # Some of ARI is not found while Asterisk is still loading its modules.
             fault = errors.exceptions[0]
-            log.warning("asterisk.unreachable", url=self._url, error=str(fault), pause_s=round(pause_s, 2))
+            log.warning("asterisk.unreachable", url=self._address, error=str(fault), pause_s=round(pause_s, 2))
         except* Exception:
-            log.exception("asterisk.connection_failed", url=self._url)
+            log.exception("asterisk.connection_failed", url=self._address)
 
     async def _stay_connected(self) -> None:
         async with asyncio.TaskGroup() as tidying:
@@ -172,7 +172,7 @@ class AsteriskSwitch(Service):
             tidying.create_task(self._end_echo(channel_id))
         self._connected = True
         self._was_connected.set()
-        log.info("asterisk.connected", url=self._url, channel_count=len(callers))
+        log.info("asterisk.connected", url=self._address, channel_count=len(callers))
         self._tell(SwitchConnected(callers, started_at(information)))
 
     def _take(self, event: Mapping[str, Any], tidying: asyncio.TaskGroup) -> None:
