@@ -25,6 +25,7 @@ from offhook.switch.asterisk.installation import default_root
 from offhook.switch.asterisk.switch import AsteriskSwitch
 from offhook.switch.port import NoSuchChannelError, SwitchUnavailableError
 from tests.acceptance.server import free_port
+from tests.running import Running
 from tests.sipp.switches import eventually, own_asterisk, process_of
 
 
@@ -150,7 +151,8 @@ async def test_it_is_started_again_when_it_dies_at_the_same_place(tmp_path: Path
 async def test_a_stop_leaves_none_behind_that_a_thread_is_just_starting(tmp_path: Path) -> None:
     folder = tmp_path / "a"
     asterisk = EmbeddedAsterisk(folder, default_root(), sip_host="127.0.0.1", sip_port=free_port())
-    await asterisk.start()
+    running = Running()
+    await running.add(asterisk)
     # Whoever opens a pipe for writing waits for a reader: the thread that starts the next one waits at this place.
     console, last_file = folder / "log" / "console.log", folder / "etc" / "websocket_client.conf"
     console.unlink()
@@ -158,7 +160,7 @@ async def test_a_stop_leaves_none_behind_that_a_thread_is_just_starting(tmp_path
     before = last_file.stat().st_ino
     os.kill(asterisk.pid, signal.SIGKILL)
     await eventually(lambda: last_file.stat().st_ino != before, "the next one is being started")
-    stopping = asyncio.create_task(asterisk.stop())
+    stopping = asyncio.create_task(running.stop())
     await asyncio.wait([stopping], timeout=0.5)
     reader = os.open(console, os.O_RDONLY | os.O_NONBLOCK)
     try:
