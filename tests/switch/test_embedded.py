@@ -101,7 +101,7 @@ async def test_too_few_open_files_for_the_calls_are_told_at_the_start(
                 pass
             output = capfd.readouterr()
             assert ("asterisk.few_files" in output.out + output.err) is (name == "few")
-        assert "ulimit -n 1312" in output.out + output.err
+        assert "--nofile=1312" in output.out + output.err
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
