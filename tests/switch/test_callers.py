@@ -84,7 +84,7 @@ async def test_a_phone_that_dies_without_a_bye_leaves_its_call(tmp_path: Path) -
         running_node(tmp_path / "db", asterisk.endpoint) as node,
     ):
         async with listening() as ear, phone("falls_silent", asterisk.sip, tmp_path / "s", rtp_port=ear.port) as p:
-            await node.saw("call_updated", 2)
+            await node.saw("call_answered")
             await ear.says_until_heard()
             await p.done()
             assert "call_hungup" not in node.types()

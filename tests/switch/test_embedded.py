@@ -92,7 +92,7 @@ async def test_too_few_open_files_for_the_calls_are_told_at_the_start(
                 pass
             output = capfd.readouterr()
             assert ("asterisk.few_files" in output.out + output.err) is (name == "few")
-        assert "ulimit -n 1312" in output.out + output.err
+        assert "--nofile=1312" in output.out + output.err
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
@@ -238,13 +238,13 @@ async def test_its_secrets_stay_in_its_folder(tmp_path: Path, capfd: pytest.Capt
                 await anext(ari.events())
         async with aiohttp.ClientSession() as stranger, stranger.get(f"{asterisk.endpoint.url}/channels") as answer:
             assert answer.status == 401
-        switch = AsteriskSwitch(asterisk.endpoint)
-        await switch.start()
+        running = Running()
+        switch = await running.add(AsteriskSwitch(asterisk.endpoint))
         await eventually(lambda: switch.is_connected, "it is connected")
         os.kill(asterisk.pid, signal.SIGKILL)
         await eventually(lambda: not switch.is_connected, "it is lost")
         await eventually(lambda: switch.is_connected, "it is connected again")
-        await switch.stop()
+        await running.stop()
     logs = b"".join(path.read_bytes() for path in (tmp_path / "a" / "log").glob("*.log"))
     output = capfd.readouterr()
     shown = output.out + output.err

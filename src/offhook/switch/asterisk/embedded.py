@@ -162,8 +162,8 @@ class EmbeddedAsterisk(Service):
         if limit != resource.RLIM_INFINITY and limit < needed:
             hint = (
                 f"enough for about {max(limit - _FILES_WITHOUT_CALLS, 0) // _FILES_PER_CALL} calls at once, and the "
-                f"ports for voice for {self._rtp.call_count}: run `ulimit -n {needed}` before the start, or set "
-                f"LimitNOFILE={needed} in the service's unit; or set switch.rtp_last lower"
+                f"ports for voice for {self._rtp.call_count}: run `sudo prlimit --pid $$ --nofile={needed}` in the "
+                f"shell that starts it, or set LimitNOFILE={needed} in the service's unit; or set switch.rtp_last lower"
             )
             log.warning("asterisk.few_files", open_files_limit=limit, needed=needed, hint=hint)
 
