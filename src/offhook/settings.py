@@ -161,7 +161,7 @@ DECLARATIONS = (
     Setting(
         "delivery.order_hold",
         "duration",
-        "30s",
+        "60s",
         _span("0s", "1d"),
         "How long a failing event holds later ones of its subject; 0s: no order.",
     ),
