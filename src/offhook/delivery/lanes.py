@@ -63,6 +63,11 @@ class Lanes:
         return not (self._lane_of or self._unwritten or self._released or self._lanes)
 
     @property
+    def is_saved(self) -> bool:
+        """Whether the database knows all that is in memory."""
+        return not (self._in_flight or self._unwritten)
+
+    @property
     def is_ordered(self) -> bool:
         """Whether events of one subject wait for each other."""
         return self._order_hold_us > 0

@@ -64,12 +64,12 @@ class DestinationQueue:
     @property
     def is_idle(self) -> bool:
         """Whether nothing is lost if it is forgotten: what is known of it is in the database, or is nothing."""
-        if self.in_flight_count or self.is_loading or self.is_stale or self.stash or not self.lanes.is_empty:
+        if self.in_flight_count or self.is_loading or self.is_stale or not self.lanes.is_saved:
             return False
         if not self.is_sending:
-            # It is read anew when it is in use again.
+            # Everything is read when it is in use again.
             return True
-        has_more = self.behind or self.next_backlog_us is not None
+        has_more = self.behind or self.next_backlog_us is not None or self.stash or not self.lanes.is_empty
         return not has_more and self.health == CLEAN and self.written_failing_since_us is None
 
     @property

@@ -92,6 +92,7 @@ class Queues:
         """Drop the queues that know nothing that the database does not; their keys."""
         idle = [queue for queue in self._queues.values() if queue.is_idle]
         for queue in idle:
+            queue.lanes.clear()
             if queue.timer is not None:
                 queue.timer.cancel()
             del self._queues[queue.key]
