@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import alembic.command
 import pytest
@@ -19,6 +20,7 @@ from offhook.store import backlog, deliveries, schema
 from offhook.store.backlog import START, load_due
 from offhook.store.database import Database, _alembic_config, sqlite_url
 from offhook.store.deliveries import list_deliveries
+from offhook.store.destination_rows import destinations_with_pending
 from offhook.store.destinations import webhook_of
 from offhook.store.events import list_events
 from offhook.store.store import Store
@@ -207,6 +209,9 @@ async def test_postgresql_going_away_and_coming_back(postgres: Postgres) -> None
     [
         ("load", "deliveries_pending"),
         ("next", "deliveries_pending"),
+        ("holding", "deliveries_pending"),
+        ("of subject", "events_subject"),
+        ("survey", "deliveries_pending"),
         ("events", "events_position"),
         ("of event", "deliveries_event"),
         ("exhausted", "deliveries_exhausted"),
@@ -216,6 +221,9 @@ async def test_hot_queries_stay_on_their_index(tmp_path: Path, statement: str, i
     queries = {
         "load": lambda c: backlog.load_due(c, 1, after=START, until_us=5, limit=5),
         "next": lambda c: backlog.next_due_us(c, 1, after_us=5),
+        "holding": lambda c: backlog.load_holding(c, 1, failed_since_us=5, limit=5),
+        "of subject": lambda c: backlog.load_subject(c, webhook_of(c, customer).key, "order/1", place=(0, 0), limit=5),
+        "survey": lambda c: destinations_with_pending(c, until_us=5),
         "events": lambda c: list_events(c, customer, after=0),
         "of event": lambda c: deliveries.attempts_of_event(c, customer, event_id),
         "exhausted": lambda c: list_deliveries(c, customer, status="exhausted"),
@@ -224,15 +232,16 @@ async def test_hot_queries_stay_on_their_index(tmp_path: Path, statement: str, i
     await store.start()
     customer = await new_customer(store)
     event_id = (await publish(store, customer, 3))[0]
-    seen: list[tuple[str, object]] = []
+    seen: list[str] = []
 
     def explain(connection: sa.Connection) -> str:
-        sa.event.listen(connection, "before_cursor_execute", lambda *given: seen.append((given[2], given[3])))
+        driver: Any = connection.connection.driver_connection
+        driver.set_trace_callback(seen.append)
         queries[statement](connection)
+        driver.set_trace_callback(None)
         plans = []
-        for text, values in seen:
-            plan = connection.connection.cursor().execute(f"EXPLAIN QUERY PLAN {text}", values)  # type: ignore[union-attr]
-            plans += [row[3] for row in plan.fetchall()]
+        for text in seen:
+            plans += [row[3] for row in driver.execute(f"EXPLAIN QUERY PLAN {text}").fetchall()]
         return "\n".join(plans)
 
     plan = await store.read(explain)

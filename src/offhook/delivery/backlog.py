@@ -1,25 +1,28 @@
-"""Reading what is due from the database into memory, as there is room, for many destinations at once."""
+"""Reading what is due from the database into memory, as there is room, for many destinations in one snapshot."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Protocol
+from functools import partial
+from typing import NamedTuple, Protocol
 
 import sqlalchemy as sa
 import structlog
 
+from offhook.delivery.lane import Place
 from offhook.delivery.memory import MemoryLimits
 from offhook.delivery.queue import DestinationQueue
-from offhook.delivery.requests import RequestWriter
-from offhook.domain.delivery import Delivery
-from offhook.store.backlog import load_due, load_holding, load_subject, next_due_us
-from offhook.store.destinations import load_destinations
+from offhook.domain.delivery import Delivery, Destination
+from offhook.store.backlog import Cursor, load_due, load_holding, load_subject, next_due_us
+from offhook.store.destination_rows import load_destination
 from offhook.store.store import Store
 
 _READER_COUNT = 4
+# How many destinations are read for at once, as long as little is found.
+_BATCH = 64
 _PAUSE_S = 1.0
 
 log = structlog.get_logger()
@@ -29,20 +32,69 @@ class _Settings(Protocol):
     @property
     def order_hold(self) -> timedelta: ...
     @property
-    def user_agent(self) -> str: ...
-    @property
     def memory(self) -> MemoryLimits: ...
 
 
-class BacklogReader:
-    """Keeps the queues that want something from the database supplied; each of them by one reader at a time."""
+class _Wish(NamedTuple):
+    """What is to be read for one queue, and at which stage the queue was when it wished that.
 
-    def __init__(self, store: Store, settings: _Settings, *, on_progress: Callable[[DestinationQueue], None]) -> None:
+    The destination itself if it changed; what holds its subjects; the next of one spilled lane (subject, place,
+    limit); the next of the backlog (cursor, limit).
+    """
+
+    queue: DestinationQueue
+    now_us: int
+    epoch: int
+    stale_count: int
+    missed_count: int
+    refresh: bool
+    start: bool
+    refill: tuple[str, Place, int] | None
+    chunk: tuple[Cursor, int] | None
+
+
+class _Chunk(NamedTuple):
+    """What was found beyond the cursor: all that is due by now if `is_last`; then also when the next one is."""
+
+    rows: list[Delivery]
+    is_last: bool
+    next_us: int | None
+
+
+class _Found(NamedTuple):
+    """What was read for one wish."""
+
+    destination: Destination | None
+    holding: list[Delivery]
+    refill: tuple[list[Delivery], Place | None]
+    chunk: _Chunk | None
+
+    @property
+    def rows(self) -> list[Delivery]:
+        """What brought a payload along."""
+        return self.refill[0] + (self.chunk.rows if self.chunk else [])
+
+
+class BacklogReader:
+    """Keeps the queues that want something from the database supplied; each of them by one reader at a time.
+
+    `on_progress` is called whenever a queue was read for, `on_fault` when what was found could not be taken.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        settings: _Settings,
+        *,
+        on_progress: Callable[[DestinationQueue], None],
+        on_fault: Callable[[DestinationQueue], None],
+    ) -> None:
         self._store = store
         self._settings = settings
         self._on_progress = on_progress
+        self._on_fault = on_fault
         self._wanting: deque[DestinationQueue] = deque()
-        self._signal = asyncio.Semaphore(0)
+        self._signal = asyncio.Event()
 
     def look_after(self, queue: DestinationQueue, now_us: int) -> None:
         """See whether the queue wants to be read for, and have it done."""
@@ -51,7 +103,7 @@ class BacklogReader:
         if queue.wants_backlog and not queue.is_loading:
             queue.is_loading = True
             self._wanting.append(queue)
-            self._signal.release()
+            self._signal.set()
 
     async def run(self) -> None:
         """Read until cancelled."""
@@ -69,87 +121,128 @@ class BacklogReader:
 
     async def _read_on(self) -> None:
         while True:
-            await self._signal.acquire()
-            queue = self._wanting.popleft()
+            while not self._wanting:
+                self._signal.clear()
+                await self._signal.wait()
+            batch = [self._wanting.popleft() for _ in range(min(_BATCH, len(self._wanting)))]
             try:
-                await self._read_for(queue)
-            except Exception:
-                log.exception("delivery.backlog_read_failed", destination=queue.key)
-                await asyncio.sleep(_PAUSE_S)
+                await self._read_for(batch)
             finally:
-                queue.is_loading = False
-                queue.ended_while_loading.clear()
-                queue.unstash(self._store.clock.now_us(), caught_up=False)
-            self._on_progress(queue)
+                for queue in batch:
+                    self._let_go(queue)
 
-    async def _read_for(self, queue: DestinationQueue) -> None:
-        """One step for one queue: its destination if that changed, else a little of its backlog."""
-        if queue.is_stale or queue.writer is None:
-            await self._refresh(queue)
-        elif queue.needs_start:
-            await self._read_holding(queue)
-        else:
-            if queue.wants_refill:
-                await self._read_subject(queue)
-            if queue.wants_chunk and not (queue.needs_start or queue.is_stale):
-                await self._read_chunk(queue)
+    async def _read_for(self, batch: list[DestinationQueue]) -> None:
+        """One step for each queue of `batch`; those that there was no time for are taken out of it and wait on."""
+        wishes = [self._wish(queue) for queue in batch]
+        found = await self._read(wishes)
+        self._wanting.extendleft(reversed(batch[len(found) :]))
+        del batch[len(found) :]
+        for wish, one in zip(wishes, found, strict=False):
+            if one is not None:
+                self._take(wish, one)
+        if None in found:
+            await asyncio.sleep(_PAUSE_S)
 
-    async def _refresh(self, queue: DestinationQueue) -> None:
-        seen = queue.stale_count
-        found = await self._store.read(lambda connection: load_destinations(connection, [queue.key]))
+    def _let_go(self, queue: DestinationQueue) -> None:
+        try:
+            queue.is_loading = False
+            queue.ended_while_loading.clear()
+            queue.unstash(self._store.clock.now_us(), caught_up=False)
+        except Exception:
+            self._on_fault(queue)
+        self._on_progress(queue)
+
+    def _wish(self, queue: DestinationQueue) -> _Wish:
+        limits, now_us = self._settings.memory, self._store.clock.now_us()
+        refill, chunk, room = None, None, queue.room
+        # Another uri changes what is to be read, so that this has to be known first. One met just now has none yet.
+        if not queue.is_stale or queue.destination is None:
+            if not queue.needs_start and queue.wants_refill:
+                wanted = queue.lanes.next_refill()
+                assert wanted is not None
+                refill = (*wanted, min(limits.lane, room))
+                room = max(limits.floor, room - refill[2])
+            if queue.needs_start or queue.wants_chunk:
+                chunk = queue.cursor, min(limits.chunk, room)
+        stage = queue.epoch, queue.stale_count, queue.missed_count
+        return _Wish(queue, now_us, *stage, queue.is_stale, queue.needs_start and chunk is not None, refill, chunk)
+
+    async def _read(self, wishes: Sequence[_Wish]) -> list[_Found | None]:
+        """What was found for the first of `wishes`, if not for all; None where reading failed."""
+        try:
+            return await self._store.read(partial(self._read_all, wishes))
+        except Exception:
+            if len(wishes) == 1:
+                log.exception("delivery.backlog_read_failed", destination=wishes[0].queue.key)
+                return [None]
+        # One that cannot be read must not keep the others from being read.
+        return [found for wish in wishes for found in await self._read([wish])]
+
+    def _read_all(self, wishes: Sequence[_Wish], connection: sa.Connection) -> list[_Found | None]:
+        limits = self._settings.memory
+        found: list[_Found | None] = []
+        row_count = byte_count = 0
+        for wish in wishes:
+            one = self._read_one(wish, connection)
+            found.append(one)
+            row_count += len(one.rows)
+            byte_count += sum(len(row.payload) for row in one.rows)
+            if row_count >= limits.chunk or byte_count >= limits.chunk_bytes:
+                break
+        return found
+
+    def _read_one(self, wish: _Wish, connection: sa.Connection) -> _Found:
+        key, limits = wish.queue.key, self._settings.memory
+        destination = load_destination(connection, key) if wish.refresh else None
+        holding: list[Delivery] = []
+        refill: tuple[list[Delivery], Place | None] = [], None
+        if wish.start:
+            # What failed a moment ago and still holds its subject has to be known before anything else is sent.
+            since_us = wish.now_us - self._settings.order_hold // timedelta(microseconds=1)
+            holding = load_holding(connection, key, failed_since_us=since_us, limit=limits.parked // 2)
+        if wish.refill:
+            subject, place, limit = wish.refill
+            refill = load_subject(connection, key, subject, place=place, limit=limit, max_bytes=limits.chunk_bytes)
+        return _Found(destination, holding, refill, self._read_chunk(wish, connection) if wish.chunk else None)
+
+    def _read_chunk(self, wish: _Wish, connection: sa.Connection) -> _Chunk:
+        assert wish.chunk is not None
+        (after, limit), key, max_bytes = wish.chunk, wish.queue.key, self._settings.memory.chunk_bytes
+        rows = load_due(connection, key, after=after, until_us=wish.now_us, limit=limit, max_bytes=max_bytes)
+        is_last = len(rows) < limit and sum(len(row.payload) for row in rows) < max_bytes
+        return _Chunk(rows, is_last, next_due_us(connection, key, after_us=wish.now_us) if is_last else None)
+
+    def _take(self, wish: _Wish, found: _Found) -> None:
+        try:
+            self._take_found(wish, found)
+        except Exception:
+            self._on_fault(wish.queue)
+
+    def _take_found(self, wish: _Wish, found: _Found) -> None:
+        queue = wish.queue
         # If it changed once more while it was read, it is read once more.
-        if found and queue.stale_count == seen:
-            queue.follow(found[0], self._store.clock.now_us())
-            queue.writer = RequestWriter(found[0], self._settings.user_agent)
-
-    async def _read_holding(self, queue: DestinationQueue) -> None:
-        """What failed a moment ago and still holds its subject has to be known before anything else is sent."""
-        now_us = self._store.clock.now_us()
-        since_us = now_us - self._settings.order_hold // timedelta(microseconds=1)
-        limit, epoch = self._settings.memory.parked // 2, queue.epoch
-        rows = await self._store.read(
-            lambda connection: load_holding(connection, queue.key, failed_since_us=since_us, limit=limit)
-        )
-        if queue.epoch == epoch:
-            queue.take_loaded(rows, now_us)
-            queue.needs_start = False
-
-    async def _read_subject(self, queue: DestinationQueue) -> None:
-        """The next deliveries of a subject whose lane has run empty and had turned others away."""
-        wanted = queue.lanes.next_refill()
-        assert wanted is not None
-        subject, place = wanted
-        epoch, limits = queue.epoch, self._settings.memory
-        limit = min(limits.lane, queue.room)
-        rows, after = await self._store.read(
-            lambda connection: load_subject(
-                connection, queue.key, subject, place=place, limit=limit, max_bytes=limits.chunk_bytes
-            )
-        )
-        if queue.epoch == epoch:
-            queue.take_refill(subject, rows, after, self._store.clock.now_us())
-
-    async def _read_chunk(self, queue: DestinationQueue) -> None:
-        now_us = self._store.clock.now_us()
-        limit, max_bytes = min(self._settings.memory.chunk, queue.room), self._settings.memory.chunk_bytes
-        after, missed, epoch = queue.cursor, queue.missed_count, queue.epoch
-
-        def read(connection: sa.Connection) -> tuple[list[Delivery], bool, int | None]:
-            rows = load_due(connection, queue.key, after=after, until_us=now_us, limit=limit, max_bytes=max_bytes)
-            is_last = len(rows) < limit and sum(len(row.payload) for row in rows) < max_bytes
-            return rows, is_last, next_due_us(connection, queue.key, after_us=now_us) if is_last else None
-
-        rows, is_last, next_us = await self._store.read(read)
-        if queue.epoch != epoch or queue.is_stale:
+        if wish.refresh and queue.stale_count == wish.stale_count:
+            queue.follow(found.destination, self._store.clock.now_us())
+        if queue.epoch != wish.epoch or not queue.is_sending:
             return
-        queue.take_loaded(rows, now_us)
-        if rows:
-            last = (rows[-1].due_us, rows[-1].key)
+        if wish.start:
+            queue.take_loaded(found.holding, wish.now_us)
+            queue.needs_start = False
+        if wish.refill:
+            queue.take_refill(wish.refill[0], *found.refill, self._store.clock.now_us())
+        if found.chunk:
+            self._take_chunk(wish, found.chunk)
+
+    def _take_chunk(self, wish: _Wish, chunk: _Chunk) -> None:
+        queue = wish.queue
+        queue.take_loaded(chunk.rows, wish.now_us)
+        if chunk.rows:
+            last = (chunk.rows[-1].due_us, chunk.rows[-1].key)
             # Whatever was missed meanwhile may lie before this: `miss` has put the cursor back, and it stays there.
-            queue.cursor = last if queue.missed_count == missed else min(queue.cursor, last)
-        if is_last:
-            queue.read_at(next_us)
-        caught_up = is_last and queue.missed_count == missed
-        queue.unstash(now_us, caught_up=caught_up)
+            queue.cursor = last if queue.missed_count == wish.missed_count else min(queue.cursor, last)
+        if chunk.is_last:
+            queue.read_at(chunk.next_us)
+        caught_up = chunk.is_last and queue.missed_count == wish.missed_count
+        queue.unstash(wish.now_us, caught_up=caught_up)
         if caught_up:
             queue.behind = False

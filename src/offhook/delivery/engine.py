@@ -7,6 +7,9 @@ worker takes one delivery after another, attempts it, and hands the outcome to `
 rules (`domain.retry`, `domain.health`) and gives a record to the recorder. A lane goes on at once, without waiting
 for the record: if the process dies in between, the delivery is sent once more under the same id.
 
+A fault of ours in one destination's queue is nobody else's (`_mend`): the queue reads again from the database what it
+may have lost, and everything else goes on.
+
 Nothing here is needed after a crash: what is pending in the database is read again at the next start.
 """
 
@@ -16,6 +19,7 @@ import asyncio
 import random
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -26,6 +30,7 @@ from offhook.delivery.backlog import BacklogReader
 from offhook.delivery.memory import Held, MemoryLimits
 from offhook.delivery.metrics import DeliveryMetrics
 from offhook.delivery.queue import DestinationQueue
+from offhook.delivery.queues import Queues
 from offhook.delivery.recorder import Recorder
 from offhook.domain.delivery import AttemptRecord, Delivery
 from offhook.domain.health import CLEAN
@@ -34,7 +39,8 @@ from offhook.domain.retry import RetryPolicy
 from offhook.node.service import Service
 from offhook.outbound.port import AttemptResult, Sender
 from offhook.store import destinations
-from offhook.store.backlog import load_delivery
+from offhook.store.backlog import FOREVER_US, load_delivery
+from offhook.store.destination_rows import destinations_with_pending
 from offhook.store.store import Store
 from offhook.store.transaction import Committed
 
@@ -42,6 +48,8 @@ log = structlog.get_logger()
 
 _PAUSE_S = 1.0
 _SWEEP_S = 60.0
+# So many destinations are taken up at a start before others have a turn.
+_SURVEY_STEP = 100
 # A run of failures is written down once it has lasted this long: a restart then probes first.
 _FAILING_US = 10_000_000
 
@@ -51,7 +59,7 @@ class EngineSettings(msgspec.Struct, frozen=True):
 
     user_agent: str
     retry: RetryPolicy = RetryPolicy()
-    order_hold: timedelta = timedelta(seconds=30)
+    order_hold: timedelta = timedelta(seconds=60)
     slots_per_destination: int = 32
     max_in_flight: int = 2_048
     disable_after: timedelta = timedelta(days=5)
@@ -69,10 +77,11 @@ class Engine(Service):
         self._sender = sender
         self._settings = settings
         self._metrics = metrics
-        self._queues: dict[int, DestinationQueue] = {}
+        self._queues = Queues(self._new_queue)
         self._held = Held()
         self._recorder = recorder
-        self._backlog = BacklogReader(store, settings, on_progress=self._pump)
+        self._backlog = BacklogReader(store, settings, on_progress=self._pump, on_fault=self._mend)
+        self._doubting = asyncio.Event()
         self._in_flight_count = 0
         self._starved: dict[int, DestinationQueue] = {}
         self._choked = False
@@ -85,6 +94,7 @@ class Engine(Service):
         self._workers: asyncio.TaskGroup | None = None
         recorder.listen(self._on_written)
         store.subscribe(self._on_commit)
+        store.known_destinations = self._queues
         metrics.watch(self.queue_lengths, lambda: (self._recorder.unwritten_count, store.group_count))
 
     @property
@@ -94,8 +104,7 @@ class Engine(Service):
 
     async def start(self) -> None:
         """Find out who has something pending from before."""
-        for destination in await self._store.read(destinations.destinations_with_pending):
-            self._queue(destination.key)
+        await self._survey(until_us=FOREVER_US)
 
     async def run(self) -> None:
         """Deliver."""
@@ -127,7 +136,7 @@ class Engine(Service):
                 self._workers = group
                 loading = group.create_task(self._backlog.run(), name="delivery-backlog")
                 sweeping = group.create_task(self._sweep(), name="delivery-sweep")
-                for queue in list(self._queues.values()):
+                for queue in list(self._queues):
                     self._pump(queue)
                 await self._stopped.wait()
                 for task in (sweeping, loading):
@@ -137,62 +146,109 @@ class Engine(Service):
             pass
 
     async def _sweep(self) -> None:
-        """Every now and then look again whether the database holds anything that memory does not know of."""
+        """Every now and then forget who has nothing, and look whether the database holds what memory lacks."""
         while True:
-            await asyncio.sleep(_SWEEP_S)
-            for queue in list(self._queues.values()):
-                queue.look_again()
-                self._pump(queue)
+            try:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_SWEEP_S if self._queues.is_surveyed else _PAUSE_S):
+                        await self._doubting.wait()
+                self._doubting.clear()
+                for key in self._queues.forget_idle():
+                    self._starved.pop(key, None)
+                # A survey of all is only needed after a start, or a commit that nobody knows the outcome of.
+                until_us = self._store.clock.now_us() if self._queues.is_surveyed else FOREVER_US
+                await self._survey(until_us=until_us)
+            except Exception:
+                log.exception("delivery.sweep_failed")
+                await asyncio.sleep(_PAUSE_S)
 
-    def _queue(self, key: int) -> DestinationQueue:
-        queue = self._queues.get(key)
-        if queue is None:
-            hold_us = self._settings.order_hold // timedelta(microseconds=1)
-            queue = self._queues[key] = DestinationQueue(key, hold_us, self._settings.memory, self._held)
-        return queue
+    async def _survey(self, *, until_us: int) -> None:
+        """Take up every destination that has something pending, due by `until_us`."""
+        begun = self._queues.begin_survey()
+        found = await self._store.read(lambda connection: destinations_with_pending(connection, until_us=until_us))
+        for number, destination in enumerate(found):
+            try:
+                queue = self._queues.find(destination, self._store.clock.now_us())
+            except Exception:
+                queue = self._queues.of(destination.key)
+                self._mend(queue)
+            self._pump(queue)
+            if number % _SURVEY_STEP == _SURVEY_STEP - 1:
+                await asyncio.sleep(0)
+        self._queues.end_survey(begun)
+
+    def _new_queue(self, key: int) -> DestinationQueue:
+        hold_us = self._settings.order_hold // timedelta(microseconds=1)
+        return DestinationQueue(key, hold_us, self._settings.memory, self._held, self._settings.user_agent)
 
     def _on_commit(self, committed: Committed) -> None:
         if self._draining:
             return
         touched: dict[int, DestinationQueue] = {}
-        if committed.erased or committed.everything:
-            self._forget(committed, touched)
-        for key in committed.changed:
-            touched[key] = queue = self._queue(key)
-            queue.become_stale()
         now_us = self._store.clock.now_us()
-        for delivery in committed.deliveries:
-            queue = touched.get(delivery.destination_key) or self._queue(delivery.destination_key)
-            touched[delivery.destination_key] = queue
-            queue.offer(delivery, now_us)
+        if committed.everything:
+            self._queues.distrust()
+            self._doubting.set()
+            touched.update((queue.key, queue) for queue in self._queues)
+        # Before the commit's events: they came after.
+        self._erase(committed, touched)
+        for key in committed.changed:
+            touched[key] = self._queues.of(key)
+            touched[key].become_stale()
+        self._offer(committed, touched, now_us)
         for key in committed.woken:
-            touched[key] = queue = self._queue(key)
+            touched[key] = queue = self._queues.of(key)
             queue.miss_commit(now_us)
-            for delivery_key in committed.hurried:
-                queue.lanes.hurry(delivery_key, now_us)
+            try:
+                for delivery_key in committed.hurried:
+                    queue.lanes.hurry(delivery_key, now_us)
+            except Exception:
+                self._mend(queue)
         for queue in touched.values():
             self._pump(queue)
 
-    def _forget(self, committed: Committed, touched: dict[int, DestinationQueue]) -> None:
-        """Erasures, and a database that went away during a commit. Before the commit's events: they came after."""
-        if committed.everything:
-            for queue in self._queues.values():
-                queue.start_over()
-            touched.update(self._queues)
+    def _erase(self, committed: Committed, touched: dict[int, DestinationQueue]) -> None:
         for customer_id, subject in committed.erased:
-            for queue in self._queues.values():
+            for queue in self._queues:
                 # One whose customer is not known yet may be reading already.
                 if queue.destination is None or queue.destination.customer_id == customer_id:
-                    queue.erase(subject)
                     touched[queue.key] = queue
+                    try:
+                        queue.erase(subject)
+                    except Exception:
+                        self._mend(queue)
+
+    def _offer(self, committed: Committed, touched: dict[int, DestinationQueue], now_us: int) -> None:
+        """Give every delivery to its destination's queue; a fault with one keeps none of the others from theirs."""
+        for delivery in committed.deliveries:
+            key = delivery.destination_key
+            queue = touched.get(key)
+            try:
+                if queue is None:
+                    queue = self._queues.meet(key, committed.destinations.get(key), now_us)
+                    if queue is None:
+                        continue
+                    touched[key] = queue
+                queue.offer(delivery, now_us)
+            except Exception:
+                touched[key] = queue or self._queues.of(key)
+                self._mend(touched[key])
+
+    def _mend(self, queue: DestinationQueue) -> None:
+        """After a fault of ours in one destination's queue: it reads everything again, a moment later."""
+        log.exception("delivery.queue_failed", destination=queue.key)
+        try:
+            queue.start_over()
+        except Exception:
+            log.exception("delivery.queue_lost", destination=queue.key)
+        self._wake_at(queue, self._store.clock.now_us() + int(_PAUSE_S * 1e6))
 
     def _pump(self, queue: DestinationQueue) -> None:
         """Begin as many attempts as are ready and allowed, and see to what the queue needs next."""
         try:
             self._begin_ready(queue)
         except Exception:
-            # A fault in one destination's queue must not end the delivery of all others.
-            log.exception("delivery.queue_failed", destination=queue.key)
+            self._mend(queue)
 
     def _begin_ready(self, queue: DestinationQueue) -> None:
         if self._draining or self._workers is None:
@@ -207,7 +263,7 @@ class Engine(Service):
             assert delivery is not None
             self._begin(queue)
             self._workers.create_task(self._work(queue, delivery))
-        self._set_timer(queue)
+        self._wake_at(queue, queue.next_wake_us(now_us))
 
     def _has_room(self, queue: DestinationQueue) -> bool:
         """Whether the node can take one more attempt; if not, the queue is pumped when it can."""
@@ -219,11 +275,10 @@ class Engine(Service):
             return False
         return True
 
-    def _set_timer(self, queue: DestinationQueue) -> None:
+    def _wake_at(self, queue: DestinationQueue, wake_us: int | None) -> None:
         if queue.timer is not None:
             queue.timer.cancel()
             queue.timer = None
-        wake_us = queue.next_wake_us()
         if wake_us is not None:
             delay_s = max(0.0, (wake_us - self._store.clock.now_us()) / 1e6) + 0.001
             queue.timer = asyncio.get_running_loop().call_later(delay_s, self._pump, queue)
@@ -241,32 +296,39 @@ class Engine(Service):
 
     async def _work(self, queue: DestinationQueue, delivery: Delivery) -> None:
         """Attempt deliveries of one queue, one after another, as long as it has ready ones."""
-        while True:
+        taken: Delivery | None = delivery
+        while taken is not None:
             try:
-                await self._attempt(queue, delivery)
+                await self._attempt(queue, taken)
             finally:
                 self._end(queue)
-            if self._draining:
-                return
-            now_us = self._store.clock.now_us()
-            queue.lanes.advance(now_us)
-            if self._starved or not queue.may_begin(now_us, self._settings.slots_per_destination):
-                break
-            if not self._has_room(queue):
-                break
-            taken = queue.lanes.take()
-            assert taken is not None
-            delivery = taken
-            self._begin(queue)
-            self._backlog.look_after(queue, now_us)
+            try:
+                taken = self._take_next(queue)
+            except Exception:
+                taken = None
+                self._mend(queue)
         self._pump_after(queue)
+
+    def _take_next(self, queue: DestinationQueue) -> Delivery | None:
+        """The next delivery for a worker that has ended one; None if the slot is for somebody else."""
+        if self._draining:
+            return None
+        now_us = self._store.clock.now_us()
+        queue.lanes.advance(now_us)
+        self._backlog.look_after(queue, now_us)
+        if self._starved or not queue.may_begin(now_us, self._settings.slots_per_destination):
+            return None
+        if not self._has_room(queue):
+            return None
+        taken = queue.lanes.take()
+        assert taken is not None
+        self._begin(queue)
+        return taken
 
     def _pump_after(self, queue: DestinationQueue) -> None:
         """A slot is free: whoever has waited longest for one comes first."""
-        for key in list(self._starved):
-            if self._in_flight_count >= self._settings.max_in_flight:
-                break
-            self._pump(self._starved.pop(key))
+        while self._starved and self._in_flight_count < self._settings.max_in_flight:
+            self._pump(self._starved.pop(next(iter(self._starved))))
         self._pump(queue)
 
     async def _attempt(self, queue: DestinationQueue, delivery: Delivery) -> None:
@@ -279,7 +341,16 @@ class Engine(Service):
         except Exception:
             log.exception("delivery.attempt_failed", delivery=delivery.key)
             await asyncio.sleep(_PAUSE_S)
-            queue.lanes.put_back(delivery)
+            self._put_back(queue, delivery)
+
+    def _put_back(self, queue: DestinationQueue, delivery: Delivery) -> None:
+        try:
+            if queue.lanes.put_back(delivery):
+                return
+        except Exception:
+            queue.lanes.lose(delivery)
+        # It was concluded by half, or put back by half: only the database knows where it stands.
+        self._mend(queue)
 
     async def _send(self, queue: DestinationQueue, delivery: Delivery) -> None:
         payload = delivery.payload
@@ -380,18 +451,26 @@ class Engine(Service):
     def _on_written(self, records: Sequence[AttemptRecord]) -> None:
         now_us = self._store.clock.now_us()
         for record in records:
-            queue = self._queues[record.destination_key]
-            in_memory = queue.lanes.written(record.delivery_key, record.number)
-            if record.status == "pending" and not in_memory:
-                queue.expect((record.due_us, record.delivery_key), now_us)
-                self._pump(queue)
-            if queue.is_loading:
-                # What is being read right now may show it as it was before.
-                queue.ended_while_loading.add(record.delivery_key)
+            queue = self._queues.get(record.destination_key)
+            if queue is None:
+                continue
+            try:
+                self._note_written(queue, record, now_us)
+            except Exception:
+                self._mend(queue)
         if self._choked:
             self._choked = False
-            for queue in self._queues.values():
+            for queue in list(self._queues):
                 self._pump(queue)
+
+    def _note_written(self, queue: DestinationQueue, record: AttemptRecord, now_us: int) -> None:
+        in_memory = queue.lanes.written(record.delivery_key, record.number)
+        if record.status == "pending" and not in_memory:
+            queue.expect((record.due_us, record.delivery_key), now_us)
+            self._pump(queue)
+        if queue.is_loading:
+            # What is being read right now may show it as it was before.
+            queue.ended_while_loading.add(record.delivery_key)
 
 
 class _StopError(Exception):

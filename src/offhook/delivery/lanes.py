@@ -58,6 +58,16 @@ class Lanes:
         return delivery_key in self._lane_of or delivery_key in self._unwritten
 
     @property
+    def is_empty(self) -> bool:
+        """Whether nothing is in memory, turned away, or yet to be written."""
+        return not (self._lane_of or self._unwritten or self._released or self._lanes)
+
+    @property
+    def is_saved(self) -> bool:
+        """Whether the database knows all that is in memory."""
+        return not (self._in_flight or self._unwritten)
+
+    @property
     def is_ordered(self) -> bool:
         """Whether events of one subject wait for each other."""
         return self._order_hold_us > 0
@@ -124,15 +134,23 @@ class Lanes:
         del self._lane_of[delivery.key]
         self._go_on(lane)
 
-    def put_back(self, delivery: Delivery) -> None:
-        """Nothing came of taking it: it is the next one of its lane again, and its payload is read again."""
+    def put_back(self, delivery: Delivery) -> bool:
+        """Nothing came of taking it: it is the next one of its lane again, and its payload is read again.
+
+        False if it is not under way any more.
+        """
         if delivery.key not in self._in_flight:
-            return
+            return False
         lane = self._land(delivery)
         delivery.payload = b""
         self._count(delivery)
         heapq.heappush(lane.due, (delivery.key, delivery))
         self._go_on(lane)
+        return True
+
+    def lose(self, delivery: Delivery) -> None:
+        """It was taken, and a fault of ours lost it: `clear` must not keep it."""
+        self._in_flight.pop(delivery.key, None)
 
     def park(self, delivery: Delivery, now_us: int) -> None:
         """The attempt failed and there will be another at `delivery.due_us`."""
@@ -222,8 +240,14 @@ class Lanes:
         self._parked = {key: delivery for key, delivery in self._parked.items() if key in self._unwritten}
         for lane in self._lanes.values():
             lane.forget_all_but(self._unwritten)
+            # After a fault of ours it may be said to be busy with what was lost.
+            lane.busy = False
+        for key in self._in_flight:
+            if key in self._lane_of:
+                self._lane_of[key].busy = True
         due = {key: delivery for lane in self._lanes.values() for key, delivery in lane.due}
-        self._lane_of = {key: self._lane_of[key] for key in (*self._in_flight, *self._parked, *due)}
+        kept = (*self._in_flight, *self._parked, *due)
+        self._lane_of = {key: self._lane_of[key] for key in kept if key in self._lane_of}
         self._lanes = {lane.subject: lane for lane in self._lane_of.values() if lane.subject}
         self._timers = [timer for timer in self._timers if timer[2].key in self._lane_of]
         heapq.heapify(self._timers)

@@ -30,9 +30,10 @@ class DestinationQueue:
     what had been read before became worthless.
     """
 
-    def __init__(self, key: int, order_hold_us: int, limits: MemoryLimits, held: Held) -> None:
+    def __init__(self, key: int, order_hold_us: int, limits: MemoryLimits, held: Held, user_agent: str) -> None:
         self.key = key
         self.lanes = Lanes(order_hold_us, limits, held)
+        self._user_agent = user_agent
         self.destination: Destination | None = None
         self.writer: RequestWriter | None = None
         self.health: Health = CLEAN
@@ -59,6 +60,17 @@ class DestinationQueue:
     def is_sending(self) -> bool:
         """Whether attempts may begin at all."""
         return self.destination is not None and not self.is_stale and self.destination.held_reason == ""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is lost if it is forgotten: what is known of it is in the database, or is nothing."""
+        if self.in_flight_count or self.is_loading or self.is_stale or not self.lanes.is_saved:
+            return False
+        if not self.is_sending:
+            # Everything is read when it is in use again.
+            return True
+        has_more = self.behind or self.next_backlog_us is not None or self.stash or not self.lanes.is_empty
+        return not has_more and self.health == CLEAN and self.written_failing_since_us is None
 
     @property
     def wants_backlog(self) -> bool:
@@ -134,9 +146,20 @@ class DestinationQueue:
             self.next_backlog_us = due_us
 
     def look_again(self) -> None:
-        """Read the backlog from its start, although nothing should be there: a safety net, not a mechanism."""
+        """Something due was seen in the database: read the backlog from its start, unless that is under way."""
         if self.is_sending and not (self.behind or self.is_loading or self.in_flight_count or self.lanes.held_count):
             self.miss(START)
+
+    def distrust(self) -> None:
+        """What was committed is not known: read everything again, the destination itself too."""
+        if not (self.is_stale and self.needs_start) or self.is_loading:
+            self.become_stale()
+            self.start_over()
+
+    def begin_empty(self, destination: Destination, now_us: int) -> None:
+        """A commit was the first to tell of it, and before that commit the database holds nothing of it."""
+        self.follow(destination, now_us)
+        self.needs_start = self.behind = False
 
     def take_loaded(self, rows: list[Delivery], now_us: int) -> None:
         """Take what was read from the backlog, leaving out what is known and what ended meanwhile."""
@@ -167,11 +190,17 @@ class DestinationQueue:
         else:
             self.start_over()
 
-    def follow(self, destination: Destination, now_us: int) -> None:
-        """The destination is this from now on. Another uri, or being enabled again, starts with a clean health."""
+    def follow(self, destination: Destination | None, now_us: int) -> None:
+        """The destination is this from now on. Another uri, or being enabled again, starts with a clean health.
+
+        None: there is none any more.
+        """
         before = self.destination
+        self.writer = RequestWriter(destination, self._user_agent) if destination else None
         self.destination = destination
         self.is_stale = False
+        if destination is None:
+            return
         if before is None:
             self.health = resumed(destination.failing_since_us)
         elif before.uri_key != destination.uri_key or before.held_reason != destination.held_reason:
@@ -219,11 +248,14 @@ class DestinationQueue:
             return self.in_flight_count == 0 and now_us >= self.health.next_probe_us
         return self.in_flight_count < slot_count
 
-    def next_wake_us(self) -> int | None:
-        """When something is to be done although nobody comes by."""
+    def next_wake_us(self, now_us: int) -> int | None:
+        """When something is to be done although nobody comes by.
+
+        Never now: what is due and was not done waits for room, a read or the end of an attempt, and these come by.
+        """
         if not self.is_sending:
             return None
         wakes = [self.lanes.next_timer_us, self.next_backlog_us, self.next_spill_us]
         if self.health.is_probing and self.in_flight_count == 0 and self.lanes.has_ready:
             wakes.append(self.health.next_probe_us)
-        return min((wake for wake in wakes if wake is not None), default=None)
+        return min((wake for wake in wakes if wake is not None and wake > now_us), default=None)

@@ -81,7 +81,7 @@ class DeliveryArea(msgspec.Struct, frozen=True):
         timedelta,
         Declared(
             "duration",
-            "30s",
+            "60s",
             span("0s", "1d"),
             "How long a failing event holds later ones of its subject; 0s: no order.",
         ),

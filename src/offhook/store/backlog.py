@@ -3,103 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
 
 from offhook.domain.delivery import Delivery
 from offhook.store import schema
+from offhook.store.prepared import Prepared, Row, driver_cursor
 from offhook.store.schema import deliveries, destinations, events, subjects
 
 Cursor = tuple[int, int]
 """Due time and key of the last delivery that was read."""
 
 START: Cursor = (0, 0)
-
-
-def load_due(
-    connection: sa.Connection,
-    destination_key: int,
-    *,
-    after: Cursor,
-    until_us: int,
-    limit: int,
-    max_bytes: int = 2**62,
-) -> list[Delivery]:
-    """Pending deliveries due by `until_us`, beyond the cursor, in order of due time and key.
-
-    At most `limit`, and no more after `max_bytes` of payload.
-    """
-    beyond = sa.tuple_(deliveries.c.due_at, deliveries.c.key) > sa.tuple_(
-        sa.literal(after[0], sa.BigInteger), sa.literal(after[1], sa.BigInteger)
-    )
-    statement = _pending(destination_key, beyond, deliveries.c.due_at <= until_us).limit(limit)
-    return _take(connection.execute(statement), max_bytes)
-
-
-def load_holding(
-    connection: sa.Connection, destination_key: int, *, failed_since_us: int, limit: int
-) -> list[Delivery]:
-    """Deliveries that failed a moment ago and hold their subject, without their payloads.
-
-    A start has to know them before it sends. They are due after their failure: only so much of the backlog is read.
-    """
-    is_recent = (deliveries.c.due_at >= failed_since_us, deliveries.c.first_failed_at >= failed_since_us)
-    light = [sa.literal(b"") if column is events.c.payload else column for column in _columns]
-    statement = _pending(destination_key, *is_recent).with_only_columns(*light, maintain_column_froms=True).limit(limit)
-    return [_delivery(row) for row in connection.execute(statement)]
-
-
-def load_subject(
-    connection: sa.Connection,
-    destination_key: int,
-    subject: str,
-    *,
-    place: tuple[int, int],
-    limit: int,
-    max_bytes: int = 2**62,
-) -> tuple[list[Delivery], tuple[int, int] | None]:
-    """Never tried deliveries of one subject from `place` (sequence, key) on, and the place beyond; None: no more."""
-    subject_key = connection.execute(
-        sa.select(subjects.c.key)
-        .join(destinations, destinations.c.customer_key == subjects.c.customer_key)
-        .where(destinations.c.key == destination_key, subjects.c.subject == subject)
-    ).scalar()
-    if subject_key is None:
-        return [], None
-    sequence, key = place
-    statement = (
-        _select.where(
-            events.c.subject_key == subject_key,
-            events.c.sequence >= sequence,
-            sa.or_(events.c.sequence > sequence, deliveries.c.key >= key),
-            # An expression keeps the planner from walking through everything that the destination has pending.
-            deliveries.c.destination_key + 0 == destination_key,
-            deliveries.c.attempt_count == 0,
-            schema.IS_PENDING,
-        )
-        .order_by(events.c.sequence, deliveries.c.key)
-        .limit(limit)
-    )
-    rows = _take(connection.execute(statement), max_bytes)
-    is_last = len(rows) < limit and sum(len(row.payload) for row in rows) < max_bytes
-    return rows, None if is_last else (rows[-1].sequence or 0, rows[-1].key + 1)
-
-
-def next_due_us(connection: sa.Connection, destination_key: int, *, after_us: int) -> int | None:
-    """When the first delivery due after `after_us` is due."""
-    return connection.execute(
-        sa.select(sa.func.min(deliveries.c.due_at)).where(
-            deliveries.c.destination_key == destination_key, schema.IS_PENDING, deliveries.c.due_at > after_us
-        )
-    ).scalar()
-
-
-def load_delivery(connection: sa.Connection, delivery_key: int) -> Delivery | None:
-    """One pending delivery, with its payload."""
-    row = connection.execute(_select.where(deliveries.c.key == delivery_key, schema.IS_PENDING)).one_or_none()
-    return None if row is None else _delivery(row)
-
+FOREVER_US = 2**62
+"""No delivery is due as late as this."""
 
 _columns = (
     deliveries.c.key,
@@ -122,13 +41,129 @@ _select: sa.Select[Any] = sa.select(*_columns).select_from(
 )
 
 
-def _pending(destination_key: int, *conditions: sa.ColumnElement[bool]) -> sa.Select[Any]:
-    return _select.where(deliveries.c.destination_key == destination_key, schema.IS_PENDING, *conditions).order_by(
-        deliveries.c.due_at, deliveries.c.key
-    )
+class _Statements:
+    """What is read of deliveries, for one dialect; parameters in the order of the functions below."""
+
+    def __init__(self, dialect_name: str) -> None:
+        def prepared(statement: sa.Select[Any], *names: str) -> Prepared:
+            return Prepared(statement, names, dialect_name)
+
+        def given(name: str) -> sa.BindParameter[int]:
+            return sa.bindparam(name, type_=sa.BigInteger())
+
+        columns = deliveries.c
+        pending = _select.where(columns.destination_key == given("destination"), schema.IS_PENDING)
+        in_order = pending.order_by(columns.due_at, columns.key).limit(given("limit"))
+        place = sa.tuple_(columns.due_at, columns.key)
+        beyond = place > sa.tuple_(given("after_due"), given("after_key"))
+        self.due = prepared(
+            in_order.where(beyond, columns.due_at <= given("until")),
+            *("destination", "after_due", "after_key", "until", "limit"),
+        )
+        light = [sa.null() if column is events.c.payload else column for column in _columns]
+        self.holding = prepared(
+            in_order.where(
+                columns.due_at >= given("since"), columns.first_failed_at >= given("since")
+            ).with_only_columns(*light, maintain_column_froms=True),
+            *("destination", "since", "limit"),
+        )
+        self.next_due = prepared(
+            sa.select(sa.func.min(columns.due_at)).where(
+                columns.destination_key == given("destination"), schema.IS_PENDING, columns.due_at > given("after")
+            ),
+            *("destination", "after"),
+        )
+        self.one = prepared(_select.where(columns.key == given("delivery"), schema.IS_PENDING), "delivery")
+        self.subject_key = prepared(
+            sa.select(subjects.c.key)
+            .join(destinations, destinations.c.customer_key == subjects.c.customer_key)
+            .where(destinations.c.key == given("destination"), subjects.c.subject == sa.bindparam("of_subject")),
+            *("destination", "of_subject"),
+        )
+        self.of_subject = prepared(
+            _select.where(
+                events.c.subject_key == given("of_subject"),
+                events.c.sequence >= given("from_sequence"),
+                sa.or_(events.c.sequence > given("from_sequence"), columns.key >= given("from_key")),
+                # An expression keeps the planner from walking through everything that the destination has pending.
+                columns.destination_key + sa.text("0") == given("destination"),
+                columns.attempt_count == sa.text("0"),
+                schema.IS_PENDING,
+            )
+            .order_by(events.c.sequence, columns.key)
+            .limit(given("limit")),
+            *("of_subject", "from_sequence", "from_key", "destination", "limit"),
+        )
 
 
-def _take(rows: Iterable[sa.Row[Any]], max_bytes: int) -> list[Delivery]:
+@cache
+def _statements(dialect_name: str) -> _Statements:
+    return _Statements(dialect_name)
+
+
+def load_due(
+    connection: sa.Connection,
+    destination_key: int,
+    *,
+    after: Cursor,
+    until_us: int,
+    limit: int,
+    max_bytes: int = 2**62,
+) -> list[Delivery]:
+    """Pending deliveries due by `until_us`, beyond the cursor, in order of due time and key.
+
+    At most `limit`, and no more after `max_bytes` of payload.
+    """
+    statement = _statements(connection.dialect.name).due
+    rows = statement.iterate(driver_cursor(connection), (destination_key, *after, until_us, limit))
+    return _take(rows, max_bytes)
+
+
+def load_holding(
+    connection: sa.Connection, destination_key: int, *, failed_since_us: int, limit: int
+) -> list[Delivery]:
+    """Deliveries that failed a moment ago and hold their subject, without their payloads.
+
+    A start has to know them before it sends. They are due after their failure: only so much of the backlog is read.
+    """
+    statement = _statements(connection.dialect.name).holding
+    rows = statement.fetch(driver_cursor(connection), (destination_key, failed_since_us, limit))
+    return [_delivery(row) for row in rows]
+
+
+def load_subject(
+    connection: sa.Connection,
+    destination_key: int,
+    subject: str,
+    *,
+    place: tuple[int, int],
+    limit: int,
+    max_bytes: int = 2**62,
+) -> tuple[list[Delivery], tuple[int, int] | None]:
+    """Never tried deliveries of one subject from `place` (sequence, key) on, and the place beyond; None: no more."""
+    statements, cursor = _statements(connection.dialect.name), driver_cursor(connection)
+    found = statements.subject_key.fetch(cursor, (destination_key, subject))
+    if not found:
+        return [], None
+    rows = _take(statements.of_subject.iterate(cursor, (found[0][0], *place, destination_key, limit)), max_bytes)
+    is_last = len(rows) < limit and sum(len(row.payload) for row in rows) < max_bytes
+    return rows, None if is_last else (rows[-1].sequence or 0, rows[-1].key + 1)
+
+
+def next_due_us(connection: sa.Connection, destination_key: int, *, after_us: int) -> int | None:
+    """When the first delivery due after `after_us` is due."""
+    statement = _statements(connection.dialect.name).next_due
+    ((due_us,),) = statement.fetch(driver_cursor(connection), (destination_key, after_us))
+    return None if due_us is None else int(due_us)
+
+
+def load_delivery(connection: sa.Connection, delivery_key: int) -> Delivery | None:
+    """One pending delivery, with its payload."""
+    found = _statements(connection.dialect.name).one.fetch(driver_cursor(connection), (delivery_key,))
+    return _delivery(found[0]) if found else None
+
+
+def _take(rows: Iterable[Row], max_bytes: int) -> list[Delivery]:
     taken: list[Delivery] = []
     byte_count = 0
     for row in rows:
@@ -139,8 +174,7 @@ def _take(rows: Iterable[sa.Row[Any]], max_bytes: int) -> list[Delivery]:
     return taken
 
 
-def _delivery(row: Iterable[Any]) -> Delivery:
-    # By position: looked up by name, the columns cost more than the query.
+def _delivery(row: Row) -> Delivery:
     key, destination_key, due_us, attempt_count, failed_us, created_us, id_, type_, sequence, position, payload, of = (
         row
     )
@@ -151,7 +185,7 @@ def _delivery(row: Iterable[Any]) -> Delivery:
         of or "",
         sequence,
         position,
-        payload,
+        payload or b"",
         type_.partition("_")[0],
         created_us,
         due_us,

@@ -1,15 +1,16 @@
-"""Destinations: where a customer's events go, and what keeps them from going."""
+"""Destinations: where a customer's events go, and what keeps them from going.
+
+Whatever changes a destination's uri, method, secrets or state adds its key to `tx.committed.changed`.
+"""
 
 from __future__ import annotations
-
-from collections.abc import Iterable
-from typing import Any
 
 import sqlalchemy as sa
 
 from offhook.domain.delivery import Destination
 from offhook.domain.errors import NotFoundError
 from offhook.store import schema
+from offhook.store.destination_rows import SELECT, destination_of
 from offhook.store.schema import customers, deliveries, destinations, uris
 from offhook.store.transaction import Transaction
 
@@ -121,60 +122,11 @@ def secrets_changed(tx: Transaction, customer_id: str) -> None:
 def webhook_of(connection: sa.Connection, customer_id: str) -> Destination:
     """The customer's own webhook. Raises NotFoundError."""
     row = connection.execute(
-        _select.where(customers.c.id == customer_id, destinations.c.activeflow_id == "")
+        SELECT.where(customers.c.id == customer_id, destinations.c.activeflow_id == "")
     ).one_or_none()
     if row is None:
         raise NotFoundError(f"There is no customer {customer_id}.", reason="CUSTOMER_NOT_FOUND")
-    return _destination(row)
-
-
-def load_destinations(connection: sa.Connection, keys: Iterable[int]) -> list[Destination]:
-    """The destinations with these keys, as they are now."""
-    rows = connection.execute(_select.where(destinations.c.key.in_(list(keys))))
-    return [_destination(row) for row in rows]
-
-
-def destinations_with_pending(connection: sa.Connection) -> list[Destination]:
-    """Every destination that has something to send, once it is allowed to."""
-    waiting = (
-        sa.select(deliveries.c.key).where(deliveries.c.destination_key == destinations.c.key, schema.IS_PENDING)
-    ).exists()
-    return [_destination(row) for row in connection.execute(_select.where(waiting))]
-
-
-_select: sa.Select[Any] = sa.select(
-    destinations.c.key,
-    customers.c.id,
-    destinations.c.activeflow_id,
-    uris.c.uri,
-    destinations.c.uri_key,
-    destinations.c.method,
-    destinations.c.held_reason,
-    destinations.c.failing_since,
-    customers.c.webhook_secret,
-    customers.c.old_webhook_secret,
-    customers.c.old_webhook_secret_until,
-).select_from(
-    destinations.join(customers, customers.c.key == destinations.c.customer_key).outerjoin(
-        uris, uris.c.key == destinations.c.uri_key
-    )
-)
-
-
-def _destination(row: sa.Row[Any]) -> Destination:
-    old = tuple(row.old_webhook_secret.split())
-    return Destination(
-        key=row.key,
-        customer_id=row.id,
-        activeflow_id=row.activeflow_id,
-        uri=row.uri or "",
-        uri_key=row.uri_key,
-        method=row.method,
-        held_reason=row.held_reason,
-        failing_since_us=row.failing_since,
-        secrets=(row.webhook_secret, *old),
-        old_secret_until_us=row.old_webhook_secret_until if old else None,
-    )
+    return destination_of(row)
 
 
 def _key_of(tx: Transaction, customer_id: str) -> int:

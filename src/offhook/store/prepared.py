@@ -7,7 +7,7 @@ this room uses SQLAlchemy as it comes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -28,8 +28,12 @@ class Prepared:
         compiled = statement.compile(dialect=dialect, column_keys=list(names))
         self._text = str(compiled)
         wanted = list(compiled.positiontup or ())
+        # What the dialect adds of its own (SQLite: OFFSET 0) comes behind what the caller gives.
+        added = [name for name in wanted if name not in names]
+        self._added = tuple([compiled.params[name] for name in added])
+        order = [*names, *added]
         # A parameter may stand in the text more than once, or elsewhere than the caller gives it.
-        places = [names.index(name) for name in wanted]
+        places = [order.index(name) for name in wanted]
         self._places = None if places == list(range(len(names))) else places
 
     def run_many(self, cursor: Any, rows: Sequence[Row]) -> None:
@@ -40,6 +44,24 @@ class Prepared:
         """Run it once; everything it found."""
         cursor.execute(self._text, row if self._places is None else self._arranged(row))
         found: list[Row] = cursor.fetchall()
+        return found
+
+    def iterate(self, cursor: Any, row: Row) -> Iterable[Row]:
+        """Run it once; what it found, one after another: whoever has enough need not read the rest."""
+        cursor.execute(self._text, row if self._places is None else self._arranged(row))
+        rows: Iterable[Row] = cursor
+        return rows
+
+    def fetch_each(self, cursor: Any, rows: Sequence[Row]) -> list[list[Row]]:
+        """Run it for every row; everything that each found, in order."""
+        if self._is_sqlite or len(rows) == 1:
+            return [self.fetch(cursor, row) for row in rows]
+        cursor.executemany(
+            self._text, rows if self._places is None else [self._arranged(row) for row in rows], returning=True
+        )
+        found = [cursor.fetchall()]
+        while cursor.nextset():
+            found.append(cursor.fetchall())
         return found
 
     def run_returning(self, cursor: Any, rows: Sequence[Row]) -> list[Row]:
@@ -55,7 +77,8 @@ class Prepared:
 
     def _arranged(self, row: Row) -> Row:
         assert self._places is not None
-        return tuple([row[place] for place in self._places])
+        full = row + self._added
+        return tuple([full[place] for place in self._places])
 
 
 def driver_cursor(connection: sa.Connection) -> Any:

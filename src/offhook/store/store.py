@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
@@ -62,6 +62,8 @@ class Store(Service):
         self._keys = Keys()
         self.clock = SteadyClock()
         self._customer_keys: dict[str, int] = {}
+        self.known_destinations: Container[int] = ()
+        """Destinations that whoever delivers knows: `Committed.destinations` leaves them out. Asked by the writer."""
         self._readers = ThreadPoolExecutor(database.reader_count, thread_name_prefix="store-reader")
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -174,7 +176,8 @@ class Store(Service):
     def _commit(self, group: Sequence[_Change[Any]]) -> Committed:
         connection = self._writing_connection()
         with connection.begin():
-            transaction = Transaction(connection, self._keys, self._customer_keys, self.clock.now_us())
+            now_us, known = self.clock.now_us(), self.known_destinations
+            transaction = Transaction(connection, self._keys, self._customer_keys, now_us, known)
             for change in group:
                 self._run_change(change, transaction)
             transaction.flush()

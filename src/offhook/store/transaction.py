@@ -9,7 +9,7 @@ order of their keys, so that two nodes on one PostgreSQL cannot wait for each ot
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from functools import cache
 from typing import Any
 
@@ -17,12 +17,13 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from offhook.domain.delivery import AttemptRecord, Delivery
+from offhook.domain.delivery import AttemptRecord, Delivery, Destination
 from offhook.domain.errors import NotFoundError
 from offhook.domain.event import Event, NewEvent
 from offhook.domain.ids import new_event_id
 from offhook.domain.outcome import Outcome
 from offhook.store import schema
+from offhook.store.destination_rows import load_destinations
 from offhook.store.keys import KeySource
 from offhook.store.prepared import Prepared, Row, driver_cursor
 from offhook.store.schema import DeliveryStatus
@@ -124,12 +125,14 @@ class Committed(msgspec.Struct):
 
     `changed` are destinations whose uri, method, secrets or state is another now; `woken` those that have pending
     deliveries which are not in `deliveries`; `erased` subjects (customer id, subject) whose payloads are gone.
-    `hurried` are pending deliveries that are due now, whatever was said before.
+    `hurried` are pending deliveries that are due now, whatever was said before. `destinations` are those that
+    `deliveries` go to, by key, as they are now; without those in `Store.known_destinations`.
     `everything` says that what was committed is not known (the database went away during the commit): look again.
     """
 
     events: list[Event] = msgspec.field(default_factory=list)
     deliveries: list[Delivery] = msgspec.field(default_factory=list)
+    destinations: dict[int, Destination] = msgspec.field(default_factory=dict)
     changed: set[int] = msgspec.field(default_factory=set)
     woken: set[int] = msgspec.field(default_factory=set)
     erased: set[tuple[str, str]] = msgspec.field(default_factory=set)
@@ -157,10 +160,18 @@ class Keys:
 class Transaction:
     """One group-commit transaction, as its changes see it. Lives on the writer's thread."""
 
-    def __init__(self, connection: sa.Connection, keys: Keys, customer_keys: dict[str, int], now_us: int) -> None:
+    def __init__(
+        self,
+        connection: sa.Connection,
+        keys: Keys,
+        customer_keys: dict[str, int],
+        now_us: int,
+        known_destinations: Container[int] = (),
+    ) -> None:
         self._connection = connection
         self._keys = keys
         self._customer_keys = customer_keys
+        self._known_destinations = known_destinations
         self.now_us = now_us
         self.committed = Committed()
         self._events: list[NewEvent] = []
@@ -281,6 +292,7 @@ class Transaction:
         wanted += self._activeflow_deliveries(targets, new)
         if not wanted:
             return
+        self._hand_over(cursor, {destination_key for destination_key, _, _ in wanted})
         keys = self._keys.take(self._connection, "deliveries", len(wanted))
         now_us = self.now_us
         self._statements.insert_deliveries.run_many(
@@ -312,10 +324,19 @@ class Transaction:
     def _destinations_of(self, cursor: Any, customer_keys: Iterable[int]) -> dict[tuple[int, str], list[int]]:
         """The destinations that are on, by customer and activeflow."""
         targets: dict[tuple[int, str], list[int]] = {}
-        for customer_key in sorted(customer_keys):
-            for activeflow_id, key in self._statements.select_destinations.fetch(cursor, (customer_key,)):
+        rows = [(customer_key,) for customer_key in sorted(customer_keys)]
+        found = self._statements.select_destinations.fetch_each(cursor, rows)
+        for (customer_key,), some in zip(rows, found, strict=True):
+            for activeflow_id, key in some:
                 targets.setdefault((customer_key, activeflow_id), []).append(key)
         return targets
+
+    def _hand_over(self, cursor: Any, destination_keys: set[int]) -> None:
+        """Spare whoever delivers a read for each destination that it meets for the first time."""
+        unknown = [key for key in destination_keys if key not in self._known_destinations]
+        if unknown:
+            found = load_destinations(cursor, self._connection.dialect.name, unknown)
+            self.committed.destinations.update((destination.key, destination) for destination in found)
 
     def _flush_records(self) -> None:
         records, self._records = self._records, []

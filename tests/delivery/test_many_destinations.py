@@ -1,0 +1,238 @@
+"""Thousands of destinations: met for the first time, taken up at a start, waiting for room, and forgotten again."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from offhook.delivery import engine as engine_module
+from offhook.domain.errors import UnavailableError
+from offhook.domain.event import NewEvent, envelope
+from offhook.domain.retry import RetryPolicy
+from offhook.store import destinations
+from offhook.store.database import Database
+from offhook.store.replay import Replay, replay
+from offhook.store.store import Store
+from tests.delivery.endpoint import Endpoint, Request
+from tests.delivery.node import Node, until
+from tests.delivery.test_races import weather
+from tests.delivery.test_recovery import make_readonly
+from tests.postgres import Postgres
+
+SLOW = RetryPolicy(schedule=(timedelta(hours=1),) * 11)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def either(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Node]:
+    """A node on either database."""
+    url = ""
+    if request.param == "postgresql":
+        postgres: Postgres = request.getfixturevalue("postgres")
+        url = postgres.new_database()
+    node = Node(tmp_path, database_url=url)
+    await node.start()
+    yield node
+    await node.stop()
+
+
+@pytest.fixture
+def swept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine looks all the time for what it can forget."""
+    monkeypatch.setattr(engine_module, "_SWEEP_S", 0.01)
+
+
+def count_reads(node: Node) -> list[object]:
+    """From now on, an entry for every snapshot that is read."""
+    reads: list[object] = []
+    read: Callable[[Any], Awaitable[Any]] = node.store.read
+
+    async def counted(query: Any) -> Any:
+        reads.append(query)
+        return await read(query)
+
+    node.store.read = counted  # type: ignore[method-assign]
+    return reads
+
+
+async def queue_count(node: Node, expected: int) -> None:
+    await until(lambda: len(list(node.engine._queues)) == expected, f"{expected} destinations are remembered")
+
+
+async def test_the_first_event_of_each_of_many_customers_is_sent_without_reading_for_it(
+    either: Node, endpoint: Endpoint
+) -> None:
+    customers = [await either.new_customer(endpoint.uri) for _ in range(100)]
+    await either.restart()
+    reads = count_reads(either)
+    await asyncio.gather(*(either.publish(customer, ["call/a", "call/a"]) for customer in customers))
+    await until(lambda: len(endpoint.accepted) == 200, "all of them")
+    assert reads == []
+
+
+async def test_hundreds_of_destinations_with_something_pending_are_read_together_at_a_start(
+    either: Node, endpoint: Endpoint
+) -> None:
+    await either.stop()
+    either.use(retry=SLOW)
+    await either.start()
+    endpoint.answer = lambda request: 500
+    customers = [await either.new_customer(endpoint.uri) for _ in range(200)]
+    await asyncio.gather(*(either.publish(customer, ["call/a", "call/a"]) for customer in customers))
+    await until(lambda: len(endpoint.requests) == 200, "the first of each has failed")
+    await either.stop()
+    reads: list[object] = []
+    read = Store.read
+
+    async def counted(store: Store, query: Any) -> Any:
+        reads.append(query)
+        return await read(store, query)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Store, "read", counted)
+        await either.start()
+        await until(lambda: not any(queue.behind for queue in either.engine._queues), "all were read")
+    assert len(list(either.engine._queues)) == 200
+    assert len(reads) <= 30
+    # The second of each is still held by the first.
+    assert len(endpoint.requests) == 200
+
+
+async def test_dead_destinations_that_wait_for_room_wake_nobody_until_there_is_some(
+    tmp_path: Path, endpoint: Endpoint, other_endpoint: Endpoint
+) -> None:
+    node = Node(tmp_path, timeout_s=60)
+    node.use(max_in_flight=2)
+    await node.start()
+    gate = asyncio.Event()
+
+    async def slow(request: Request) -> int:
+        await gate.wait()
+        return 200
+
+    other_endpoint.answer = slow
+    busy = await node.new_customer(other_endpoint.uri)
+    dead = [await node.new_customer(endpoint.uri) for _ in range(20)]
+    for customer in dead:
+        await set_failing(node, customer)
+    await node.restart()
+    await node.publish(busy, ["call/a", "call/b"])
+    await until(lambda: len(other_endpoint.requests) == 2, "there is no room any more")
+    for customer in dead:
+        await node.publish(customer, ["call/a"])
+    wakes: list[object] = []
+    pump = node.engine._pump
+
+    def counted(queue: Any) -> None:
+        wakes.append(queue)
+        pump(queue)
+
+    node.engine._pump = counted  # type: ignore[method-assign]
+    await asyncio.sleep(0.5)
+    assert len(wakes) <= 50
+    assert endpoint.requests == []
+    gate.set()
+    await until(lambda: len(endpoint.accepted) == 20, "each got its turn")
+    await node.stop()
+
+
+async def test_a_destination_with_nothing_left_is_forgotten_and_met_again_without_a_read(
+    node: Node, endpoint: Endpoint, swept: None
+) -> None:
+    await node.restart()
+    customers = [await node.new_customer(endpoint.uri) for _ in range(30)]
+    for count in range(1, 4):
+        for customer in customers:
+            await node.publish(customer, [f"call/{customer}", ""])
+        await until(lambda count=count: len(endpoint.accepted) == 60 * count, "all of them")  # type: ignore[misc]
+        await queue_count(node, 0)
+    endpoint.check_order()
+    assert node.engine.queue_lengths() == (0, 0)
+
+
+async def test_what_waits_for_a_retry_or_is_probed_is_not_forgotten(
+    node: Node, endpoint: Endpoint, other_endpoint: Endpoint, swept: None
+) -> None:
+    await node.stop()
+    node.use(order_hold=timedelta(milliseconds=1), retry=RetryPolicy(schedule=(timedelta(seconds=1),) * 60))
+    await node.start()
+    endpoint.answer = lambda request: 500 if request.attempt == 1 else 200
+    other_endpoint.answer = lambda request: 500
+    await node.publish(await node.new_customer(endpoint.uri), ["call/a"])
+    dead = await node.new_customer(other_endpoint.uri)
+    await node.publish(dead, [f"call/{number}" for number in range(12)])
+    await until(lambda: endpoint.accepted, "the retry")
+    await queue_count(node, 1)
+    await until(lambda: len(other_endpoint.requests) >= 14, "it is probed")
+    probes = [request.at_s for request in other_endpoint.requests[12:]]
+    assert probes[1] - probes[0] > 0.9
+    other_endpoint.answer = lambda request: 200
+    await node.until_written(30)
+    assert len(other_endpoint.accepted) == 12
+    await queue_count(node, 0)
+
+
+async def test_a_held_destination_is_forgotten_and_gets_everything_when_it_is_enabled_again(
+    node: Node, endpoint: Endpoint, swept: None
+) -> None:
+    await node.restart()
+    endpoint.answer = lambda request: 410
+    customer = await node.new_customer(endpoint.uri)
+    await node.publish(customer, ["call/a"])
+    while await node.held_reason(customer) != "gone":
+        await asyncio.sleep(0.01)
+    await queue_count(node, 0)
+    await node.publish(customer, ["call/a", "call/b"])
+    assert list(node.engine._queues) == []
+    endpoint.answer = lambda request: 200
+    await node.store.write(lambda tx: destinations.enable_webhook(tx, customer))
+    await node.until_written()
+    endpoint.check_order()
+    assert len(endpoint.accepted) == 3
+    await queue_count(node, 0)
+    # What is made due again behind its back is read, too.
+    assert await replay(node.store, customer, Replay(after=0, only="all")) == 3
+    await until(lambda: len(endpoint.accepted) == 6, "the replayed ones")
+
+
+@pytest.mark.parametrize("kind", ["plain", "erasing", "repeating"])
+async def test_whatever_happens_everything_arrives_in_order_while_queues_are_forgotten_all_the_time(
+    tmp_path: Path, endpoint: Endpoint, other_endpoint: Endpoint, kind: str, swept: None
+) -> None:
+    await weather(Node(tmp_path), [endpoint, other_endpoint], random.Random(kind), kind)
+
+
+async def test_a_commit_that_nobody_was_told_of_is_delivered_once_the_database_is_back(
+    node: Node, endpoint: Endpoint, other_endpoint: Endpoint
+) -> None:
+    """What was committed when the answer to COMMIT was lost: here another store on the same file writes it."""
+    unmet, moved = await node.new_customer(endpoint.uri), await node.new_customer(endpoint.uri)
+    await node.restart()
+    await node.publish(moved, ["call/a"])
+    await until(lambda: endpoint.accepted, "the one that is known")
+    silent = Store(Database(node.database_url))
+    await silent.start()
+    event = NewEvent(unmet, "call_updated", "call/a", envelope("call_updated", b'{"n":1}'))
+    await silent.write(lambda tx: tx.add_event(event))
+    await silent.write(lambda tx: destinations.set_webhook(tx, moved, uri=other_endpoint.uri, method="POST"))
+    await silent.stop()
+    await make_readonly(node, readonly=True)
+    with pytest.raises(UnavailableError):
+        await node.publish(moved, ["call/a"])
+    await make_readonly(node, readonly=False)
+    await node.publish(unmet, ["call/a"])
+    await node.publish(moved, ["call/a"])
+    await node.until_written()
+    assert [request.sequence for request in endpoint.accepted] == [1, 1, 2]
+    assert [request.sequence for request in other_endpoint.accepted] == [2]
+
+
+async def set_failing(node: Node, customer: str) -> None:
+    """The database remembers a run of failures."""
+    webhook = await node.store.read(lambda connection: destinations.webhook_of(connection, customer))
+    await node.store.write(lambda tx: destinations.set_failing_since(tx, webhook.key, 1, uri_key=webhook.uri_key))
