@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import wave
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -93,7 +94,7 @@ async def test_a_phone_that_dies_without_a_bye_leaves_its_call(tmp_path: Path) -
 
 
 async def test_a_call_on_hold_has_a_time_of_its_own(tmp_path: Path) -> None:
-    rtp = Rtp(timeout=timedelta(seconds=20), timeout_on_hold=timedelta(seconds=2))
+    rtp = Rtp(timeout=timedelta(seconds=3), timeout_on_hold=timedelta(seconds=6))
     async with (
         own_asterisk(tmp_path / "a", rtp=rtp) as asterisk,
         running_node(tmp_path / "db", asterisk.endpoint) as node,
@@ -102,7 +103,9 @@ async def test_a_call_on_hold_has_a_time_of_its_own(tmp_path: Path) -> None:
             await p.done()
         hungup = await node.saw("call_hungup")
         assert hungup["hangup_by"] == "remote"
-        assert "lack of audio RTP activity in 2 seconds" in (tmp_path / "a" / "log" / "messages.log").read_text()
+        log = (tmp_path / "a" / "log" / "messages.log").read_text()
+        (silence,) = re.findall("lack of audio RTP activity in ([0-9]+) seconds", log)
+        assert int(silence) > 4
 
 
 async def test_nothing_is_ended_when_the_time_is_off(tmp_path: Path) -> None:
