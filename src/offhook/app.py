@@ -82,7 +82,11 @@ def reset_password(settings: Settings, data: Path, username: str) -> str:
 def open_database(settings: Settings, data: Path) -> Database:
     """The database that these settings mean."""
     url: str = settings["database.url"]
-    return Database(url or sqlite_url(data.absolute() / "offhook.db"))
+    return Database(
+        url or sqlite_url(data.absolute() / "offhook.db"),
+        answer_time=settings["database.answer_time"],
+        regain_time=settings["database.regain_time"],
+    )
 
 
 def _with_store(settings: Settings, folder: DataFolder, work: Callable[[Store], Awaitable[T]]) -> T:
@@ -150,6 +154,7 @@ class Node:
         store = Store(open_database(settings, self._folder.path))
         await store.start()
         self._stack.push_async_callback(store.stop)
+        self._watch(store)
         await self._first_start(store)
 
         registry = _registry()
@@ -180,7 +185,7 @@ class Node:
             policy=policy,
             tester=SampleSender(store, sender, _USER_AGENT),
             calls=telephony.calls,
-            readiness=lambda: telephony.missing() if self._recovered else "recovery",
+            readiness=lambda: _missing(store) or (telephony.missing() if self._recovered else "recovery"),
             registry=registry,
         )
         await self._start_web(services, listening)
@@ -190,6 +195,14 @@ class Node:
     async def stop(self) -> None:
         """Stop everything, in the reverse order of its start."""
         await self._stack.aclose()
+
+    def _watch(self, store: Store) -> None:
+        """The node ends when its database is lost for good."""
+        ended = asyncio.Event()
+        self.ended.append(ended)
+        watching = asyncio.create_task(store.run(), name="store")
+        watching.add_done_callback(lambda task: _say_why(task, ended))
+        self._stack.callback(watching.cancel)
 
     async def _first_start(self, store: Store) -> None:
         if await store.read(count_customers):
@@ -246,6 +259,16 @@ class _Server(uvicorn.Server):
             await super().startup(sockets)
         finally:
             self.listening.set()
+
+
+def _say_why(task: asyncio.Task[None], ended: asyncio.Event) -> None:
+    if not task.cancelled() and (fault := task.exception()) is not None:
+        print(f"offhook: {fault}", file=sys.stderr, flush=True)
+        ended.set()
+
+
+def _missing(store: Store) -> str:
+    return "the database is away" if store.is_away else ""
 
 
 def _listen(settings: Settings) -> socket.socket:

@@ -143,6 +143,20 @@ DECLARATIONS = (
     ),
     Setting("database.url", "URL", "", str, "postgresql://… for PostgreSQL; empty: SQLite in the data folder."),
     Setting(
+        "database.answer_time",
+        "duration",
+        "5s",
+        _span("1s", "1m"),
+        "How long PostgreSQL may take over one statement. One that does not answer is lost a second later.",
+    ),
+    Setting(
+        "database.regain_time",
+        "duration",
+        "60s",
+        _span("0s", "1h"),
+        "How long a server that lost PostgreSQL tries to get it back before it ends with exit code 1.",
+    ),
+    Setting(
         "delivery.timeout",
         "duration",
         "5s",

@@ -15,6 +15,7 @@ from offhook.delivery.memory import MemoryLimits
 from offhook.delivery.queue import DestinationQueue
 from offhook.delivery.requests import RequestWriter
 from offhook.domain.delivery import Delivery
+from offhook.domain.errors import UnavailableError
 from offhook.store.backlog import load_due, load_holding, load_subject, next_due_us
 from offhook.store.destinations import load_destinations
 from offhook.store.store import Store
@@ -73,6 +74,9 @@ class BacklogReader:
             queue = self._wanting.popleft()
             try:
                 await self._read_for(queue)
+            except UnavailableError as error:
+                log.warning("delivery.backlog_read_postponed", destination=queue.key, error=error.message)
+                await asyncio.sleep(_PAUSE_S)
             except Exception:
                 log.exception("delivery.backlog_read_failed", destination=queue.key)
                 await asyncio.sleep(_PAUSE_S)

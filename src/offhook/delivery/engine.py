@@ -207,6 +207,9 @@ class Engine:
 
     def _has_room(self, queue: DestinationQueue) -> bool:
         """Whether the node can take one more attempt; if not, the queue is pumped when it can."""
+        if self._store.is_away:
+            # Another node may be delivering. When the store is back it tells of everything.
+            return False
         if self._recorder.is_full:
             self._choked = True
             return False

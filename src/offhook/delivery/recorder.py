@@ -59,7 +59,8 @@ class Recorder:
         self._closing = True
         self._wake.set()
         try:
-            async with asyncio.timeout(patience.total_seconds()):
+            # A database that is away already comes back too late.
+            async with asyncio.timeout(0 if self._store.is_away else patience.total_seconds()):
                 await self._task
         except TimeoutError:
             log.error("delivery.records_lost", count=self.unwritten_count)
