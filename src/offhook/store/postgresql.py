@@ -172,15 +172,17 @@ def _configure(session: Session, settings: Mapping[str, str]) -> None:
 
 def _take_lock(session: Session, name: str) -> None:
     session.autocommit = True
-    if not _one(session, "SELECT pg_try_advisory_lock(%s::bigint)", _NODE_LOCK)[0]:
-        holder = session.execute(_HOLDER, [_NODE_LOCK]).fetchone()
-        if holder is not None and holder[1] != name:
+    while not _one(session, "SELECT pg_try_advisory_lock(%s::bigint)", _NODE_LOCK)[0]:
+        holder = _one(session, _HOLDER, _NODE_LOCK)
+        if holder is None:
+            # It has let go in this moment.
+            continue
+        if holder[1] != name:
             raise TakenError(
                 "Another Offhook runs on this database. Stop it first, or give this one a database of its own."
             )
-        if holder is not None:
-            session.execute("SELECT pg_terminate_backend(%s)", [holder[0]])
-        raise psycopg.OperationalError("the server is just letting go of the node's lock")
+        session.execute("SELECT pg_terminate_backend(%s)", [holder[0]])
+        raise psycopg.OperationalError("the server is just letting go of the session that was lost")
     session.autocommit = False
 
 

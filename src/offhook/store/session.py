@@ -19,6 +19,8 @@ from offhook.store.postgresql import TakenError, is_alive
 _START_PATIENCE_S = 3.0
 _PAUSE_S = 0.25
 _BEAT_S = 1.0
+# Changes nothing, and is refused where nothing may be changed: in a read-only file, on a standby server.
+_PROOF = "UPDATE key_blocks SET next_key = next_key WHERE name = ''"
 _NEWEST = "SELECT max(tm_create) FROM (SELECT tm_create FROM events ORDER BY key DESC LIMIT 1) AS newest"
 
 
@@ -111,4 +113,5 @@ class WritingSession:
     def _connect(self) -> int:
         self._connection = self._database.writer.connect()
         with self._connection.begin():
+            self._connection.exec_driver_sql(_PROOF)
             return self._connection.exec_driver_sql(_NEWEST).scalar() or 0
