@@ -165,3 +165,10 @@ def test_a_schema_that_the_user_may_not_make(command: list[str], tmp_path: Path,
     line = refusal(command, "--data", str(tmp_path / "data"), "--database", url)
     assert "cannot be prepared: permission denied for schema public" in line
     assert PASSWORD not in line
+
+
+def test_a_profile_that_cannot_be_written(tmp_path: Path) -> None:
+    """The folder can be written, and this one file cannot."""
+    (tmp_path / "data" / "profile.json").mkdir(parents=True)
+    line = refusal(COMMANDS["init"], "--data", str(tmp_path / "data"))
+    assert "profile.json cannot be written: Is a directory." in line
