@@ -76,6 +76,14 @@ class Postgres:
             connection.execute(f"CREATE DATABASE {name}")
         return self.url(name)
 
+    def require_password(self, user: str, password: str) -> None:
+        """Make a user who has to give it; all others are trusted."""
+        hba = self._data / "pg_hba.conf"
+        hba.write_text(f"host all {user} 127.0.0.1/32 scram-sha-256\n" + hba.read_text())
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(f"CREATE USER {user} PASSWORD '{password}'")
+            connection.execute("SELECT pg_reload_conf()")
+
     def _run(self, program: str, *arguments: str) -> None:
         subprocess.run(
             [str(self._home / "bin" / program), *arguments],

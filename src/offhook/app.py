@@ -74,6 +74,7 @@ class Node:
         self._supervisor = supervisor
         self._show_credentials = show_credentials
         self._asterisk: EmbeddedAsterisk | None = None
+        self._store: Store | None = None
         self._switch: AsteriskSwitch | None = None
         self._is_open = False
 
@@ -83,7 +84,7 @@ class Node:
         listening = listen(settings.server.host, settings.server.port)
         try:
             asterisk = await self._find_asterisk()
-            store = await supervisor.add(Store(open_database(settings, self._folder.path)))
+            store = self._store = await supervisor.add(Store(open_database(settings, self._folder.path)))
             await self._first_start(store)
             registry = _registry()
             policy = _network_policy(settings, asterisk)
@@ -126,6 +127,8 @@ class Node:
         if not self._is_open:
             return ["recovery"]
         missing = self._supervisor.missing()
+        if self._store is not None and self._store.is_away:
+            missing.append("the database")
         if self._switch is not None and not self._switch.has_been_connected:
             missing.append("the phone system")
         return missing
@@ -195,7 +198,12 @@ class Node:
 
 def open_database(settings: Settings, data: Path) -> Database:
     """The database that these settings mean."""
-    return Database(settings.database.url or sqlite_url(data.absolute() / "offhook.db"))
+    database = settings.database
+    return Database(
+        database.url or sqlite_url(data.absolute() / "offhook.db"),
+        answer_time=database.answer_time,
+        regain_time=database.regain_time,
+    )
 
 
 def profile_of(settings: Settings, credentials: Credentials) -> Profile:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from pathlib import Path
@@ -44,8 +45,14 @@ class DataFolder:
             ) from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except OSError as error:
             self._lock.close()
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                raise MisconfiguredError(
+                    f"The data folder {self.path} cannot be locked: {error.strerror}. Choose one on a local disk with "
+                    "--data.",
+                    field="data",
+                ) from error
             raise MisconfiguredError(
                 f"Another offhook already runs on {self.path}. Stop it first, or choose another folder with --data.",
                 field="data",
@@ -74,10 +81,16 @@ class DataFolder:
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Write a file that only its owner can read (mode 0600), whole or not at all."""
+    """Write a file that only its owner can read (mode 0600), whole or not at all. Raises MisconfiguredError."""
     unfinished = path.with_name(path.name + ".new")
-    unfinished.unlink(missing_ok=True)
-    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-    unfinished.replace(path)
+    try:
+        unfinished.unlink(missing_ok=True)
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        unfinished.replace(path)
+    except OSError as error:
+        raise MisconfiguredError(
+            f"The file {path} cannot be written: {error.strerror}. Check the permissions and the disk of its folder.",
+            field="data",
+        ) from error

@@ -24,6 +24,8 @@ from offhook.store.destination_rows import destinations_with_pending
 from offhook.store.destinations import webhook_of
 from offhook.store.events import list_events
 from offhook.store.store import Store
+from offhook.store.transaction import Committed
+from tests.delivery.node import until
 from tests.postgres import Postgres
 from tests.store.conftest import new_customer
 from tests.store.test_group_commit import publish
@@ -37,6 +39,8 @@ from pathlib import Path
 from offhook.domain.event import NewEvent
 from offhook.store.database import Database
 from offhook.store.store import Store
+from offhook.store.transaction import Committed
+from tests.delivery.node import until
 
 async def main(url, customer):
     store = Store(Database(url))
@@ -94,7 +98,7 @@ async def test_what_was_answered_survives_kill_9(database_url: str) -> None:
 async def test_migrations_make_exactly_the_schema(database_url: str) -> None:
     store = Store(Database(database_url))
     await store.start()
-    with store.database.writer.connect() as connection:
+    with store.database.reader.connect() as connection:
         difference = compare_metadata(MigrationContext.configure(connection), schema.metadata)
     await store.stop()
     assert difference == []
@@ -153,12 +157,13 @@ async def test_a_second_node_on_one_postgresql_is_refused(postgres: Postgres) ->
     url = postgres.new_database()
     first = Store(Database(url))
     await first.start()
-    second = Database(url)
+    second = Store(Database(url))
     with pytest.raises(MisconfiguredError, match="Another Offhook"):
-        second.claim()
+        await second.start()
     await first.stop()
-    second.claim()
-    second.close()
+    third = Store(Database(url))
+    await third.start()
+    await third.stop()
 
 
 async def test_a_full_disk_refuses_and_keeps_nothing_half_done(tmp_path: Path) -> None:
@@ -189,15 +194,23 @@ async def test_a_full_disk_refuses_and_keeps_nothing_half_done(tmp_path: Path) -
 
 async def test_postgresql_going_away_and_coming_back(postgres: Postgres) -> None:
     store = Store(Database(postgres.new_database()))
-    told = []
+    told: list[Committed] = []
     store.subscribe(told.append)
     await store.start()
     customer = await new_customer(store)
     postgres.stop()
-    with pytest.raises(UnavailableError):
-        await publish(store, customer)
-    assert told[-1].everything
-    postgres.start()
+    try:
+        with pytest.raises(UnavailableError):
+            await publish(store, customer)
+        assert store.is_away
+        for refused in (publish(store, customer), store.read(lambda connection: 1)):
+            with pytest.raises(UnavailableError):
+                await refused
+        before = len(told)
+    finally:
+        postgres.start()
+    await until(lambda: not store.is_away, "the store is back")
+    assert [commit.everything for commit in told[before:]] == [True]
     await publish(store, customer)
     found, _ = await store.read(lambda connection: list_events(connection, customer, after=0))
     assert [event.position for event in found] == [1]

@@ -16,6 +16,7 @@ from offhook.delivery.lane import Place
 from offhook.delivery.memory import MemoryLimits
 from offhook.delivery.queue import DestinationQueue
 from offhook.domain.delivery import Delivery, Destination
+from offhook.domain.errors import UnavailableError
 from offhook.store.backlog import Cursor, load_due, load_holding, load_subject, next_due_us
 from offhook.store.destination_rows import load_destination
 from offhook.store.store import Store
@@ -171,6 +172,9 @@ class BacklogReader:
         """What was found for the first of `wishes`, if not for all; None where reading failed."""
         try:
             return await self._store.read(partial(self._read_all, wishes))
+        except UnavailableError as error:
+            log.warning("delivery.backlog_read_postponed", destination_count=len(wishes), error=error.message)
+            return [None for _ in wishes]
         except Exception:
             if len(wishes) == 1:
                 log.exception("delivery.backlog_read_failed", destination=wishes[0].queue.key)

@@ -94,7 +94,7 @@ class Engine(Service):
         self._workers: asyncio.TaskGroup | None = None
         recorder.listen(self._on_written)
         store.subscribe(self._on_commit)
-        store.known_destinations = self._queues
+        store.deliver_to(self._queues)
         metrics.watch(self.queue_lengths, lambda: (self._recorder.unwritten_count, store.group_count))
 
     @property
@@ -267,6 +267,9 @@ class Engine(Service):
 
     def _has_room(self, queue: DestinationQueue) -> bool:
         """Whether the node can take one more attempt; if not, the queue is pumped when it can."""
+        if self._store.is_away:
+            # Another node may be delivering. When the store is back it tells of everything.
+            return False
         if self._recorder.is_full:
             self._choked = True
             return False

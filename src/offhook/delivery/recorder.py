@@ -83,7 +83,8 @@ class Recorder(Service):
         self._closing = True
         self._wake.set()
         try:
-            async with asyncio.timeout(self._patience.total_seconds()):
+            # A database that is away already comes back too late.
+            async with asyncio.timeout(0 if self._store.is_away else self._patience.total_seconds()):
                 await self._ended.wait()
         except TimeoutError:
             log.error("delivery.records_lost", count=self.unwritten_count, hint="they are sent once more")

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, Protocol
 
+from offhook.domain.errors import OffhookError
 from offhook.node.supervisor import Supervisor
 
 
@@ -20,7 +21,8 @@ class Stopping(Protocol):
 async def live(supervisor: Supervisor, start: Coroutine[Any, Any, None], stopping: Stopping) -> bool:
     """Run `start`, which adds the services, then live until the end. Whether somebody asked for it.
 
-    A start that is not over when the end comes is cut short. Raises what `start` raises.
+    A start that is not over when the end comes is cut short. Raises what `start` raises, and the refusal with which a
+    service ended that the node cannot do without.
     """
     starting = asyncio.ensure_future(start)
     asked = asyncio.ensure_future(stopping.wait())
@@ -30,7 +32,9 @@ async def live(supervisor: Supervisor, start: Coroutine[Any, Any, None], stoppin
         if starting.done():
             await starting
             await asyncio.wait((asked, failed), return_when=asyncio.FIRST_COMPLETED)
-        return asked.done() and not failed.done()
+        if failed.done() and isinstance(error := failed.result(), OffhookError):
+            raise error
+        return not failed.done()
     finally:
         for task in (starting, asked, failed):
             task.cancel()

@@ -48,7 +48,7 @@ class Supervisor:
     def __init__(self) -> None:
         self._entries: list[_Entry] = []
         self._group = asyncio.TaskGroup()
-        self._failed = asyncio.Event()
+        self._failed: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
 
     async def __aenter__(self) -> Supervisor:
         await self._group.__aenter__()
@@ -73,9 +73,9 @@ class Supervisor:
         """The names of those that are not up: still starting, or ended and not yet running again."""
         return [entry.service.name for entry in self._entries if not entry.is_up]
 
-    async def failed(self) -> None:
-        """Return once a service has ended that the node cannot do without."""
-        await self._failed.wait()
+    async def failed(self) -> Exception:
+        """Return once a service has ended that the node cannot do without: why it did."""
+        return await asyncio.shield(self._failed)
 
     async def _live(self, entry: _Entry) -> None:
         pause_s = _FIRST_PAUSE_S
@@ -86,7 +86,8 @@ class Supervisor:
                 return
             if not entry.restart:
                 log.critical("node.service_failed", service=entry.service.name, **_told(error))
-                self._failed.set()
+                if not self._failed.done():
+                    self._failed.set_result(error)
                 return
             if time.monotonic() - began > _STEADY_S:
                 pause_s = _FIRST_PAUSE_S

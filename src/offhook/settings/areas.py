@@ -55,6 +55,24 @@ class DatabaseArea(msgspec.Struct, frozen=True):
     """Where everything is kept."""
 
     url: Annotated[str, Declared("URL", "", str, "postgresql://… for PostgreSQL; empty: SQLite in the data folder.")]
+    answer_time: Annotated[
+        timedelta,
+        Declared(
+            "duration",
+            "5s",
+            span("1s", "1m"),
+            "How long PostgreSQL may take over one statement. One that does not answer is lost a second later.",
+        ),
+    ]
+    regain_time: Annotated[
+        timedelta,
+        Declared(
+            "duration",
+            "60s",
+            span("0s", "1h"),
+            "How long a server that lost PostgreSQL tries to get it back before it ends with exit code 1.",
+        ),
+    ]
 
 
 class DeliveryArea(msgspec.Struct, frozen=True):

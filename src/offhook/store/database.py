@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
+from contextlib import nullcontext
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,50 +17,50 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from offhook.domain.errors import MisconfiguredError
+from offhook.store.postgresql import reading_engine, unhurried, writing_engine
 
-# Arbitrary, ours: the advisory lock that keeps a second node off one PostgreSQL database until nodes can share.
-_NODE_LOCK = 0x0FF4008
+# What SQLite blames on whoever wrote the statement (sqlite.org, rescode.html).
+_FAULTS_OF_OURS = {
+    sqlite3.SQLITE_ERROR,
+    sqlite3.SQLITE_CONSTRAINT,
+    sqlite3.SQLITE_MISMATCH,
+    sqlite3.SQLITE_MISUSE,
+    sqlite3.SQLITE_RANGE,
+    sqlite3.SQLITE_TOOBIG,
+}
 
 
 class Database:
-    """The engines on one database. `url` is SQLAlchemy's; `sqlite_url(path)` makes one for a file."""
+    """The engines on one database. `url` is SQLAlchemy's; `sqlite_url(path)` makes one for a file.
 
-    def __init__(self, url: str, *, reader_count: int = 4) -> None:
-        self.url = _with_driver(url)
-        self.is_sqlite = self.url.startswith("sqlite")
+    The writing engine has one connection. On PostgreSQL that holds the node's lock, so connecting raises TakenError
+    while another node runs (for SQLite the data folder is locked). `answer_time` is how long PostgreSQL may take over
+    one statement, `regain_time` how long a node that lost it tries to get it back. Raises MisconfiguredError.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        reader_count: int = 4,
+        answer_time: timedelta = timedelta(seconds=5),
+        regain_time: timedelta = timedelta(seconds=60),
+    ) -> None:
+        self.url = _parsed(url)
+        self.is_sqlite = self.url.drivername.startswith("sqlite")
         self.reader_count = reader_count
+        self.answer_time = answer_time
+        self.regain_time = regain_time
         if self.is_sqlite:
             self.writer = _sqlite_engine(self.url, begin="BEGIN IMMEDIATE", pool_size=1)
             self.reader = _sqlite_engine(self.url, begin="BEGIN", pool_size=reader_count)
         else:
-            self.writer = sa.create_engine(self.url, pool_size=1, max_overflow=1, pool_pre_ping=True)
-            self.reader = sa.create_engine(
-                self.url,
-                pool_size=reader_count,
-                max_overflow=0,
-                pool_pre_ping=True,
-                isolation_level="REPEATABLE READ",
-            )
-        self._lock: sa.Connection | None = None
-
-    def claim(self) -> None:
-        """Make sure that no other node runs on this PostgreSQL database (for SQLite the data folder is locked).
-
-        Raises MisconfiguredError.
-        """
-        if self.is_sqlite:
-            return
-        connection = sa.create_engine(self.url, poolclass=sa.NullPool, isolation_level="AUTOCOMMIT").connect()
-        if not connection.execute(sa.text("SELECT pg_try_advisory_lock(:lock)"), {"lock": _NODE_LOCK}).scalar():
-            connection.close()
-            raise MisconfiguredError(
-                "Another Offhook runs on this database. Stop it first, or give this one a database of its own."
-            )
-        self._lock = connection
+            self.writer = writing_engine(self.url, answer_time, name=f"offhook {secrets.token_hex(8)}")
+            self.reader = reading_engine(self.url, answer_time, pool_size=reader_count)
 
     def migrate(self) -> None:
         """Bring the schema up to this version's, from any older one or from nothing. Raises MisconfiguredError."""
-        with self.writer.begin() as connection:
+        with self.writer.begin() as connection, nullcontext() if self.is_sqlite else unhurried(connection):
             config = _alembic_config(connection)
             known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
             present = set(MigrationContext.configure(connection).get_current_heads())
@@ -68,12 +71,15 @@ class Database:
                 )
             alembic.command.upgrade(config, "head")
 
+    def is_current(self, connection: sa.Connection) -> bool:
+        """Whether the schema is this version's."""
+        heads = ScriptDirectory.from_config(_alembic_config(connection)).get_heads()
+        return set(MigrationContext.configure(connection).get_current_heads()) == set(heads)
+
     def close(self) -> None:
-        """Close every connection."""
+        """Close every connection, and with the writing one let go of the node's lock."""
         self.reader.dispose()
         self.writer.dispose()
-        if self._lock is not None:
-            self._lock.close()
 
 
 def is_conflict(error: BaseException) -> bool:
@@ -86,20 +92,45 @@ def is_database_error(error: BaseException) -> bool:
     return isinstance(error, sa.exc.DBAPIError | sqlite3.Error | psycopg.Error)
 
 
+def is_unavailable(error: BaseException) -> bool:
+    """Whether the database cannot do what it could at another time: it is away, too slow, full, or damaged."""
+    cause = driver_error(error)
+    if isinstance(cause, sqlite3.DatabaseError):
+        # The generic code is a fault in the statement.
+        return getattr(cause, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF not in _FAULTS_OF_OURS
+    return isinstance(cause, psycopg.OperationalError | sa.exc.TimeoutError)
+
+
+def driver_error(error: BaseException) -> BaseException:
+    """What the driver said, where SQLAlchemy has wrapped it."""
+    cause = error.orig if isinstance(error, sa.exc.DBAPIError) else None
+    return error if cause is None else cause
+
+
 def sqlite_url(path: Path) -> str:
     """The URL of an SQLite database in a file."""
     return f"sqlite:///{path}"
 
 
-def _with_driver(url: str) -> str:
+def _parsed(text: str) -> sa.URL:
     """`postgresql://` and `postgres://` mean psycopg 3 here, as an operator would write them."""
-    for scheme in ("postgresql://", "postgres://"):
-        if url.startswith(scheme):
-            return "postgresql+psycopg://" + url.removeprefix(scheme)
-    return url
+    try:
+        url = sa.make_url(text)
+    except (sa.exc.ArgumentError, ValueError):
+        url = None
+    if url is not None and url.drivername in ("sqlite", "postgresql+psycopg"):
+        return url
+    if url is not None and url.drivername in ("postgresql", "postgres"):
+        return url.set(drivername="postgresql+psycopg")
+    # The text itself is not shown: there may be a password in it.
+    raise MisconfiguredError(
+        "database.url is no URL of a PostgreSQL database, such as postgresql://offhook:password@db.example.com/offhook."
+        " In a password, write @ as %40, : as %3A and / as %2F.",
+        field="database.url",
+    )
 
 
-def _sqlite_engine(url: str, *, begin: str, pool_size: int) -> sa.Engine:
+def _sqlite_engine(url: sa.URL, *, begin: str, pool_size: int) -> sa.Engine:
     engine = sa.create_engine(
         url,
         poolclass=sa.QueuePool,

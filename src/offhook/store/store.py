@@ -1,27 +1,23 @@
 """The group-committing store: changes that come together are committed together.
 
-Theory of operation. One thread owns the only writing connection. `write` puts a change into its queue and waits. The
-thread takes everything that is queued, runs each change in one transaction, writes the events and records they added,
-and commits once: while it waits for the disk, the next group gathers by itself, so a commit's price is shared the more
-the busier the node is. Then, in one call into the event loop, every listener is told what was committed, in the order
-of commits, and only after that every waiting caller gets its answer. A listener therefore never misses a commit, also
-not when the caller that caused it has gone away meanwhile.
+Theory of operation. One thread owns the only writing connection (`store.writer`). `write` puts a change into its queue
+and waits. The thread takes everything that is queued, runs each change in one transaction, writes the events and
+records they added, and commits once: while it waits for the disk, the next group gathers by itself, so a commit's price
+is shared the more the busier the node is. Then, in one call into the event loop, every listener is told what was
+committed, in the order of commits, and only after that every waiting caller gets its answer. A listener therefore never
+misses a commit, also not when the caller that caused it has gone away meanwhile.
 
-If a change fails and had only added events, just its own are dropped. If it had touched the database, or the group
-itself fails, the transaction is rolled back and its changes run again one by one, each in a transaction of its own
-(a savepoint for each would cost six times the group). A change may therefore run twice and must touch nothing but its
-transaction.
+While the database is *away* (`is_away`), or this node's right to it, everything is refused at once, also to read. When
+it is back, listeners are told that what was committed meanwhile is not known.
 """
 
 from __future__ import annotations
 
 import asyncio
-import queue
-import threading
+import time
 from collections.abc import Callable, Container, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 import structlog
@@ -29,27 +25,18 @@ import structlog
 from offhook.domain.errors import OffhookError, UnavailableError
 from offhook.node.service import Service
 from offhook.store.clock import SteadyClock
-from offhook.store.database import Database, is_conflict, is_database_error
-from offhook.store.transaction import Committed, Keys, Transaction
+from offhook.store.database import Database, is_database_error, is_unavailable
+from offhook.store.refusals import reason_of, refusal_of
+from offhook.store.transaction import Committed, Transaction
+from offhook.store.writer import Change, Writer, unknown_end
 
 T = TypeVar("T")
 Listener = Callable[[Committed], None]
 
-_MAX_GROUP = 1_000
+# A reading session that was dead before it was used says so within this time.
+_AT_ONCE_S = 1.0
 
 log = structlog.get_logger()
-
-
-class _Change(Generic[T]):
-    """A change in the queue, its caller's future, and how it ended."""
-
-    __slots__ = ("error", "future", "result", "run")
-
-    def __init__(self, run: Callable[[Transaction], T], future: asyncio.Future[T]) -> None:
-        self.run = run
-        self.future = future
-        self.result: T | None = None
-        self.error: BaseException | None = None
 
 
 class Store(Service):
@@ -57,45 +44,65 @@ class Store(Service):
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self._queue: queue.SimpleQueue[_Change[Any] | None] = queue.SimpleQueue()
         self._listeners: list[Listener] = []
-        self._keys = Keys()
-        self.clock = SteadyClock()
-        self._customer_keys: dict[str, int] = {}
-        self.known_destinations: Container[int] = ()
-        """Destinations that whoever delivers knows: `Committed.destinations` leaves them out. Asked by the writer."""
+        self._writer = Writer(database, self)
         self._readers = ThreadPoolExecutor(database.reader_count, thread_name_prefix="store-reader")
-        self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._connection: sa.Connection | None = None
         self._stopping = False
-        self._ended = asyncio.Event()
-        self.group_count = 0
-        self.change_count = 0
+        self._over = asyncio.Event()
+        self._fault: OffhookError | None = None
 
     @property
     def name(self) -> str:
         """As `/readyz` calls it."""
         return "store writer"
 
+    def deliver_to(self, known: Container[int]) -> None:
+        """Destinations that whoever delivers knows: `Committed.destinations` leaves them out. The writer asks."""
+        self._writer.known_destinations = known
+
+    @property
+    def clock(self) -> SteadyClock:
+        """The time of what is written; never before what was written already."""
+        return self._writer.clock
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the database, or this node's right to it, is lost for now: nothing may be begun."""
+        return self._writer.is_away
+
+    @property
+    def group_count(self) -> int:
+        """How many transactions there were."""
+        return self._writer.group_count
+
+    @property
+    def change_count(self) -> int:
+        """How many changes they had."""
+        return self._writer.change_count
+
     async def start(self) -> None:
-        """Migrate the database and begin to take changes. Raises MisconfiguredError."""
+        """Take the database, migrate it, and begin to take changes. Raises MisconfiguredError."""
         self._loop = asyncio.get_running_loop()
         await asyncio.to_thread(self._open)
-        self._thread.start()
+        self._writer.start()
 
     async def run(self) -> None:
-        """Return when the writer's thread has ended."""
-        await self._ended.wait()
+        """Until `stop`. Raises UnavailableError or MisconfiguredError once the database is lost for good."""
+        await self._over.wait()
+        if self._fault is not None:
+            raise self._fault
 
     async def stop(self) -> None:
         """Commit what is queued and close the database. May be called twice."""
-        if self._thread.is_alive():
-            self._stopping = True
-            self._queue.put(None)
-            await asyncio.to_thread(self._thread.join)
-        self._readers.shutdown(wait=True)
-        self.database.close()
+        self._stopping = True
+        has_ended = await self._writer.stop()
+        self._over.set()
+        await asyncio.to_thread(self._readers.shutdown, cancel_futures=True)
+        if has_ended:
+            self.database.close()
+        else:
+            log.error("store.abandoned", hint="the database does not answer; what it had not answered may be lost")
 
     def subscribe(self, listener: Listener) -> None:
         """Call `listener` in the event loop with every commit, in their order. It must not block nor raise."""
@@ -109,127 +116,90 @@ class Store(Service):
         """
         if self._stopping:
             raise UnavailableError("The server is stopping. Try again in a moment.")
+        self._refuse_while_away()
         assert self._loop is not None
         future: asyncio.Future[T] = self._loop.create_future()
-        self._queue.put(_Change(change, future))
+        self._writer.put(Change(change, future))
         return await future
 
     async def read(self, query: Callable[[sa.Connection], T]) -> T:
-        """Run `query` on a consistent snapshot, in a reader's thread."""
+        """Run `query` on a consistent snapshot, in a reader's thread; twice, if its session had died before.
+
+        Raises what `query` raises, and UnavailableError when the database cannot be read.
+        """
+        self._refuse_while_away()
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, query)
 
+    def ended(self, group: Sequence[Change[Any]], committed: Committed) -> None:
+        """The writer has committed or refused these."""
+        self._call(lambda: self._deliver(group, committed))
+
+    def came_back(self, absence: int) -> None:
+        """The writer can go on."""
+        self._call(lambda: self._go_on(absence))
+
+    def lost(self, fault: OffhookError) -> None:
+        """The writer has ended by itself."""
+        self._fault = fault
+        self._call(self._give_up)
+
+    def _give_up(self) -> None:
+        """Nothing is committed any more; whoever still waits learns it."""
+        self._over.set()
+        for change in self._writer.take_left():
+            if not change.future.done():
+                change.future.set_exception(unknown_end())
+
     def _open(self) -> None:
-        self.database.claim()
-        self.database.migrate()
-        with self.database.reader.begin() as connection:
-            newest = connection.exec_driver_sql(
-                "SELECT max(tm_create) FROM (SELECT tm_create FROM events ORDER BY key DESC LIMIT 1) AS newest"
-            ).scalar()
-        self.clock = SteadyClock(newest or 0)
+        try:
+            self._writer.open()
+        except Exception as error:
+            self.database.close()
+            if is_database_error(error):
+                raise refusal_of(error, self.database.url) from error
+            raise
+
+    def _refuse_while_away(self) -> None:
+        if self.is_away:
+            raise UnavailableError("The database cannot be reached right now. Try again in a moment.")
 
     def _read(self, query: Callable[[sa.Connection], T]) -> T:
+        # It may have waited for a thread.
+        self._refuse_while_away()
+        try:
+            return self._read_on_any(query)
+        except Exception as error:
+            if not is_unavailable(error):
+                raise
+            log.error("store.read_failed", error=reason_of(error))
+            raise UnavailableError("The database cannot be read right now. Try again in a moment.") from error
+
+    def _read_on_any(self, query: Callable[[sa.Connection], T]) -> T:
+        """Asking each session whether it lives before it is used would cost every read a round trip."""
+        began_s = time.monotonic()
+        try:
+            return self._read_once(query)
+        except sa.exc.DBAPIError as error:
+            if not error.connection_invalidated or time.monotonic() - began_s > _AT_ONCE_S:
+                raise
+        return self._read_once(query)
+
+    def _read_once(self, query: Callable[[sa.Connection], T]) -> T:
         with self.database.reader.begin() as connection:
             return query(connection)
 
-    def _run(self) -> None:
-        try:
-            self._write_groups()
-        finally:
-            assert self._loop is not None
-            with suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._ended.set)
-
-    def _write_groups(self) -> None:
-        while (first := self._queue.get()) is not None:
-            group = [first]
-            stop = False
-            while len(group) < _MAX_GROUP:
-                try:
-                    change = self._queue.get_nowait()
-                except queue.Empty:
-                    break
-                if change is None:
-                    stop = True
-                    break
-                group.append(change)
-            self._commit_group(group)
-            if stop:
-                break
-        if self._connection is not None:
-            self._connection.close()
-
-    def _commit_group(self, group: Sequence[_Change[Any]]) -> None:
-        self.group_count += 1
-        self.change_count += len(group)
-        try:
-            self._tell(group, self._commit(group))
-        except BaseException as error:
-            self._keys.forget()
-            if not (isinstance(error, OffhookError) or is_conflict(error)):
-                self._drop_connection()
-            if len(group) == 1:
-                self._fail(group[0], error)
-                return
-            for change in group:
-                self._commit_group([change])
-
-    def _commit(self, group: Sequence[_Change[Any]]) -> Committed:
-        connection = self._writing_connection()
-        with connection.begin():
-            now_us, known = self.clock.now_us(), self.known_destinations
-            transaction = Transaction(connection, self._keys, self._customer_keys, now_us, known)
-            for change in group:
-                self._run_change(change, transaction)
-            transaction.flush()
-        return transaction.committed
-
-    def _writing_connection(self) -> sa.Connection:
-        """The one writing connection, kept open: fetching it from the pool would cost as much as a group's SQL."""
-        if self._connection is None or self._connection.invalidated or self._connection.closed:
-            self._connection = self.database.writer.connect()
-        return self._connection
-
-    def _drop_connection(self) -> None:
-        """After a fault that may be the connection's: the next group gets a new one."""
-        if self._connection is not None:
-            with suppress(sa.exc.SQLAlchemyError):
-                self._connection.invalidate()
-                self._connection.close()
-            self._connection = None
-
-    def _run_change(self, change: _Change[Any], transaction: Transaction) -> None:
-        mark = transaction.mark()
-        change.error = None
-        try:
-            change.result = change.run(transaction)
-        except Exception as error:
-            change.error = error
-            if not transaction.undo(mark):
-                raise
-
-    def _fail(self, change: _Change[Any], error: BaseException) -> None:
-        committed = Committed()
-        if isinstance(error, OffhookError):
-            change.error = error
-        elif is_database_error(error) and not is_conflict(error):
-            log.error("store.write_failed", error=str(getattr(error, "orig", error)))
-            # The answer to COMMIT may be what was lost: whoever keeps something in memory has to look again.
-            committed = Committed(everything=True)
-            change.error = UnavailableError(
-                "The database cannot be written right now. Nothing was accepted; try again in a moment."
-            )
-        else:
-            change.error = error
-        self._tell([change], committed)
-
-    def _tell(self, group: Sequence[_Change[Any]], committed: Committed) -> None:
+    def _call(self, callback: Callable[[], None]) -> None:
         assert self._loop is not None
         try:
-            self._loop.call_soon_threadsafe(self._deliver, group, committed)
+            self._loop.call_soon_threadsafe(callback)
         except RuntimeError:
-            log.warning("store.loop_closed", change_count=len(group))
+            log.warning("store.loop_closed")
 
-    def _deliver(self, group: Sequence[_Change[Any]], committed: Committed) -> None:
+    def _go_on(self, absence: int) -> None:
+        self._writer.go_on(absence)
+        self._deliver((), Committed(everything=True))
+
+    def _deliver(self, group: Sequence[Change[Any]], committed: Committed) -> None:
         for listener in self._listeners:
             try:
                 listener(committed)

@@ -220,6 +220,8 @@ class EmbeddedAsterisk(Service):
                 pause_s = _FIRST_PAUSE_S
             log.error("asterisk.ended", pid=self._running.process.pid, pause_s=pause_s)
             await asyncio.sleep(pause_s)
+            if self._is_stopping:
+                return
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
             try:
                 await self._spawn(self._running.ports)

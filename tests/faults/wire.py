@@ -1,0 +1,67 @@
+"""A wire to a server that can go dead: nothing passes any more, and nobody is told."""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import threading
+
+
+class Wire:
+    """Passes TCP connections on to a port of the loopback, except while it is `dead`.
+
+    While it is, connections are still taken and bytes still acknowledged, as a load balancer would. What was sent
+    meanwhile passes later, a hang-up too.
+    """
+
+    def __init__(self, to_port: int) -> None:
+        self.dead = False
+        self._to_port = to_port
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listening.getsockname()[1]
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._listening, selectors.EVENT_READ)
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._closing = True
+        self._thread.join(5)
+        for key in list(self._selector.get_map().values()):
+            key.fileobj.close()  # type: ignore[union-attr]
+        self._selector.close()
+
+    def _run(self) -> None:
+        while not self._closing:
+            ready = self._selector.select(0.02)
+            if self.dead:
+                threading.Event().wait(0.02)
+                continue
+            for key, _ in ready:
+                if key.fileobj is self._listening:
+                    self._connect(self._listening.accept()[0])
+                elif key.fileobj.fileno() >= 0:  # type: ignore[union-attr]
+                    # Else the other end has hung up a moment ago.
+                    self._pass_on(key.fileobj, key.data)  # type: ignore[arg-type]
+
+    def _connect(self, near: socket.socket) -> None:
+        try:
+            far = socket.create_connection(("127.0.0.1", self._to_port), 1)
+        except OSError:
+            near.close()
+            return
+        self._selector.register(near, selectors.EVENT_READ, far)
+        self._selector.register(far, selectors.EVENT_READ, near)
+
+    def _pass_on(self, one: socket.socket, other: socket.socket) -> None:
+        try:
+            found = one.recv(65_536)
+            if found:
+                other.sendall(found)
+                return
+        except OSError:
+            pass
+        for end in (one, other):
+            self._selector.unregister(end)
+            end.close()
