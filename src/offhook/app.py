@@ -23,6 +23,7 @@ from offhook.accounts.accounts import Accounts, Credentials, create_first_custom
 from offhook.accounts.accounts import reset_password as change_password
 from offhook.accounts.authentication import Authenticator
 from offhook.accounts.passwords import Passwords
+from offhook.accounts.throttle import ThrottleLimits
 from offhook.accounts.tokens import load_login_tokens
 from offhook.delivery.engine import Engine, EngineSettings
 from offhook.delivery.metrics import DeliveryMetrics
@@ -170,7 +171,11 @@ class Node:
         self._stack.push_async_callback(retention.stop)
 
         passwords = Passwords()
-        authenticator = Authenticator(store, await load_login_tokens(store, settings["auth.token_lifetime"]), passwords)
+        tokens = await load_login_tokens(store, settings["auth.token_lifetime"])
+        limits = ThrottleLimits(
+            free_failures=settings["limits.failed_log_ins"], wrong_keys=settings["limits.wrong_keys"]
+        )
+        authenticator = Authenticator(store, tokens, passwords, limits)
         telephony = await start_calls(settings, board, store, self._stack)
         services = Services(
             settings=_web_settings(settings),
@@ -296,6 +301,9 @@ def _engine_settings(settings: Settings) -> EngineSettings:
 def _web_settings(settings: Settings) -> WebSettings:
     publishing: float = settings["limits.publish_per_second"]
     return WebSettings(
+        host=settings["server.host"],
+        port=settings["server.port"],
+        public_url=settings["server.public_url"],
         secure_cookies=str(settings["server.public_url"]).startswith("https://"),
         trusted_proxies=settings["server.trusted_proxies"],
         max_request_bytes=settings["limits.max_request"],

@@ -139,7 +139,8 @@ DECLARATIONS = (
         "list of addresses",
         "",
         _list_of(str),
-        "Proxies whose X-Forwarded-For is believed. With one set, webhooks to loopback addresses are refused.",
+        "Proxies whose X-Forwarded-For, -Host and -Proto are believed. With one set, webhooks to loopback addresses "
+        "are refused.",
     ),
     Setting("database.url", "URL", "", str, "postgresql://… for PostgreSQL; empty: SQLite in the data folder."),
     Setting(
@@ -184,8 +185,23 @@ DECLARATIONS = (
         _list_of(parse_network),
         "Networks that webhooks may go to although they are not public, such as 10.1.0.0/16.",
     ),
-    Setting("limits.auth_per_second", "rate", "10", _number(0, 1e6), "Log ins per address and per username; 0: any."),
+    Setting("limits.auth_per_second", "rate", "10", _number(0, 1e6), "Log ins per address; 0: any."),
     Setting("limits.auth_burst", "count", "20", _number(1, 1e6), "Log ins at once."),
+    Setting(
+        "limits.failed_log_ins",
+        "count",
+        "5",
+        _whole(0, 1_000_000),
+        "Failed log ins in a row that cost nothing, per username and address; then a wait of 1s, doubling to 60s. "
+        "Whatever the address, 100 an hour per username are followed by waits of 60s. 0: any.",
+    ),
+    Setting(
+        "limits.wrong_keys",
+        "count",
+        "20",
+        _whole(0, 1_000_000),
+        "Wrong tokens and access keys per address and minute; then none that is unknown is looked up. 0: any.",
+    ),
     Setting("limits.address_per_second", "rate", "200", _number(0, 1e6), "Requests per address; 0: any."),
     Setting("limits.address_burst", "count", "400", _number(1, 1e6), "Requests at once per address."),
     Setting("limits.customer_per_second", "rate", "200", _number(0, 1e6), "Requests per customer; 0: any."),

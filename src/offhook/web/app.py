@@ -25,7 +25,7 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from offhook import __version__
-from offhook.domain.errors import InvalidError, NotFoundError, OffhookError, TooLargeError, UnauthenticatedError
+from offhook.domain.errors import InvalidError, NotFoundError, OffhookError, TooLargeError
 from offhook.web.errors import Refusal, refusal_of
 from offhook.web.exchange import Exchange
 from offhook.web.openapi import complete
@@ -39,13 +39,13 @@ _PUBLISH = "/v1.0/events"
 _MAX_BODY_BYTES = 1024 * 1024
 _MISSING = re.compile(r"missing required field `(\w+)`")
 _QUERY_FIELDS = ("page_size", "page_token", "seconds", "status", "subject", "after")
+# What a page of any origin may ask with a token of its own; never with the cookie, as no credentials are allowed.
+_CORS_PATHS = ("/v1.0", "/auth")
 _CORS = [(b"access-control-allow-origin", b"*")]
 _PREFLIGHT = [
-    *_CORS,
     (b"access-control-allow-methods", b"GET, POST, PUT, DELETE"),
     (b"access-control-allow-headers", b"Authorization, Content-Type, Idempotency-Key, X-Request-Id"),
     (b"access-control-max-age", b"86400"),
-    (b"content-length", b"0"),
 ]
 
 
@@ -87,7 +87,7 @@ class Front:
             return
         exchange = Exchange(scope)
         scope.setdefault("state", {})["exchange"] = exchange
-        answer = _Answer(send, exchange.request_id)
+        answer = _Answer(send, exchange.request_id, allows_any_origin=_allows_any_origin(scope["path"]))
         started = time.perf_counter()
         try:
             await self._answer(scope, exchange, receive, answer)
@@ -100,7 +100,8 @@ class Front:
 
     async def _answer(self, scope: Any, exchange: Exchange, receive: Receive, answer: _Answer) -> None:
         if scope["method"] == "OPTIONS":
-            await answer.send_whole(204, b"", _PREFLIGHT[1:-1])
+            preflight = _PREFLIGHT if answer.allows_any_origin else []
+            await answer.send_whole(204, b"", preflight)
             return
         path = scope["path"]
         _check_nul(exchange)
@@ -111,18 +112,15 @@ class Front:
         if not is_publishing and path.startswith("/v1.0"):
             self._services.address_buckets.take(exchange.address(self._services.settings.trusted_proxies))
         if is_publishing:
-            body = await self._publish(exchange, receive)
+            # Publishing has no limit per address; guessing credentials by it has.
+            body = await handle_publish(self._services, exchange, receive)
             await answer.send_whole(202, body, [(b"content-type", b"application/json")])
         else:
             await self._inner(scope, receive, answer)
 
-    async def _publish(self, exchange: Exchange, receive: Receive) -> bytes:
-        """Publishing has no limit per address; guessing credentials by it has."""
-        try:
-            return await handle_publish(self._services, exchange, receive)
-        except UnauthenticatedError:
-            self._services.address_buckets.take(exchange.address(self._services.settings.trusted_proxies))
-            raise
+
+def _allows_any_origin(path: str) -> bool:
+    return path == "/openapi.json" or any(path == start or path.startswith(f"{start}/") for start in _CORS_PATHS)
 
 
 def _check_nul(exchange: Exchange) -> None:
@@ -140,9 +138,12 @@ def _check_nul(exchange: Exchange) -> None:
 class _Answer:
     """ASGI's `send`, which adds the headers that every answer carries and notes the status."""
 
-    def __init__(self, send: Send, request_id: str) -> None:
+    def __init__(self, send: Send, request_id: str, *, allows_any_origin: bool) -> None:
         self._send = send
-        self._headers = [(b"x-request-id", request_id.encode()), *_CORS]
+        self._headers = [(b"x-request-id", request_id.encode())]
+        if allows_any_origin:
+            self._headers += _CORS
+        self.allows_any_origin = allows_any_origin
         self.status = 0
 
     async def __call__(self, message: Any) -> None:

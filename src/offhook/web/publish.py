@@ -26,7 +26,7 @@ class PublishAnswer(msgspec.Struct, frozen=True):
 
 async def handle_publish(services: Services, exchange: Exchange, receive: Any) -> bytes:
     """The body of the 202. Raises what is in the table of errors; nothing is kept then."""
-    caller = await caller_of(exchange, services.authenticator)
+    caller = await caller_of(exchange, services)
     customer_id = await acting_for(exchange, caller, services.store, MANAGERS)
     exchange.scope["state"]["customer_id"] = customer_id
     body = await read_body(exchange.scope, receive, services.settings.max_request_bytes)
