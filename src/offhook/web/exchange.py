@@ -22,6 +22,7 @@ from offhook.web.services import Services
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 # No browser sends as much for one site (RFC 6265, section 6.1, asks for 4,096 bytes a cookie).
 _MAX_COOKIE = 16_384
+_SMALL_BODY = 64 * 1024
 _BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
 _BASE32_PAIRS = [first + second for first in _BASE32 for second in _BASE32]
 
@@ -136,12 +137,13 @@ async def acting_for(exchange: Exchange, caller: Caller, store: Store, needed: P
     return wanted
 
 
-async def read_body(scope: Any, receive: Any, max_bytes: int) -> bytes:
-    """The request's body. Raises TooLargeError as soon as it is known to be too large."""
+async def read_body(scope: Any, receive: Any, max_bytes: int) -> bytes | bytearray:
+    """The request's body, `bytes` where it is small. Raises TooLargeError as soon as it is known to be too large."""
     declared = dict(scope["headers"]).get(b"content-length", b"")
     if declared.isdigit() and int(declared) > max_bytes:
         raise _too_large(max_bytes)
     chunks: list[bytes] = []
+    large = bytearray()
     size = 0
     while True:
         message = await receive()
@@ -152,7 +154,13 @@ async def read_body(scope: Any, receive: Any, max_bytes: int) -> bytes:
         if size > max_bytes:
             raise _too_large(max_bytes)
         chunks.append(chunk)
+        if size > _SMALL_BODY:
+            # Joining many megabytes at the end would take as long as copying them.
+            large += b"".join(chunks)
+            chunks.clear()
         if not message.get("more_body", False):
+            if large:
+                return large
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 

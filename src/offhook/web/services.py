@@ -17,6 +17,7 @@ from offhook.store.deliveries import AttemptRow
 from offhook.store.store import Store
 from offhook.web.limits import Buckets, Rate
 from offhook.web.origins import OwnOrigins
+from offhook.web.slices import Slices
 
 
 class CallControl(Protocol):
@@ -85,6 +86,7 @@ class Services:
             public_url=settings.public_url,
             trusted_proxies=settings.trusted_proxies,
         )
+        self.slices = Slices()
         self.auth_buckets = Buckets(settings.auth, "ip")
         self.address_buckets = Buckets(settings.per_address, "ip")
         self.customer_buckets = Buckets(settings.per_customer, "customer")
