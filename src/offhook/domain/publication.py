@@ -17,16 +17,18 @@ import msgspec
 from offhook.domain.catalogue import EVENT_TYPES, subject_of
 from offhook.domain.errors import ConflictError, InvalidError, OffhookError, TooLargeError
 from offhook.domain.event import envelope
-from offhook.domain.scanning import WHITE_SPACE, find_events, first_byte
+from offhook.domain.scanning import WHITE_SPACE, check_large_data, find_events, has_digits
 
 _TYPE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _SUBJECT = re.compile(r"[A-Za-z0-9_.:@+-]{1,64}/[A-Za-z0-9_.:@+-]{1,191}")
 _FIELDS = ("type", "data", "id", "subject")
 # The largest double has 309 digits.
-_LONG = 309
-_DIGIT = re.compile(rb"[0-9]")
-_DIGITS = b"0123456789"
+_LONGEST_INTEGER = 309
+_MARK = b"\xef\xbb\xbf"
+_MARKED = "The body starts with a byte order mark. Leave it out."
+# Decoding it takes a moment, and is the quicker way to check it.
+_SMALL_ITEM = 32 * 1024
 _QUOTE = 0x22
 # Long enough for an id of 200 characters, each escaped.
 _SHORT_TEXT = 4_096
@@ -91,34 +93,53 @@ def parse_large(body: bytes | bytearray, limits: PublishLimits) -> Generator[Non
     A body may be as large as it likes, and an event may not: where the limit for one is raised to many megabytes, its
     steps take as much longer.
     """
-    spans = yield from find_events(
-        body, max_event_bytes=limits.max_event_bytes, max_depth=limits.max_depth, max_batch=limits.max_batch
-    )
-    is_batch = first_byte(body) == b"["
+    if body.startswith(_MARK):
+        raise _no_json(_MARKED)
+    is_batch, spans = yield from find_events(body, max_event_bytes=limits.max_event_bytes, max_batch=limits.max_batch)
     found = []
     for index, (begin, end) in enumerate(spans):
         item = bytes(memoryview(body)[begin:end])
         _check_text(item, begin)
         yield
-        found.append(
-            _parse_one_of(item, index, limits, is_scanned=True) if is_batch else _parse(item, limits, is_scanned=True)
-        )
+        try:
+            found.append((yield from _parse_large_item(item, limits)))
+        except OffhookError as error:
+            raise (_at(index, error) if is_batch else error) from None
         yield
     _check_repeated_ids(found)
     return found
 
 
-def _parse_one_of(item: bytes, index: int, limits: PublishLimits, *, is_scanned: bool = False) -> Publication:
-    try:
-        return _parse(item, limits, is_scanned=is_scanned)
-    except OffhookError as error:
-        error.index = index
-        error.message = f"Event {index}: {error.message}"
-        raise
-
-
-def _parse(item: bytes, limits: PublishLimits, *, is_scanned: bool = False) -> Publication:
+def _parse_large_item(item: bytes, limits: PublishLimits) -> Generator[None, None, Publication]:
+    if len(item) <= _SMALL_ITEM:
+        return _parse(item, limits)
     sent = _decode(item)
+    raw = _raw_data(sent)
+    yield from check_large_data(raw, limits.max_depth)
+    # Of the data, only texts that may be its subject's are needed.
+    return _publication(sent, raw, _texts_in(raw) if sent.type in EVENT_TYPES else {}, limits)
+
+
+def _parse_one_of(item: bytes, index: int, limits: PublishLimits) -> Publication:
+    try:
+        return _parse(item, limits)
+    except OffhookError as error:
+        raise _at(index, error) from None
+
+
+def _at(index: int, error: OffhookError) -> OffhookError:
+    error.index = index
+    error.message = f"Event {index}: {error.message}"
+    return error
+
+
+def _parse(item: bytes, limits: PublishLimits) -> Publication:
+    sent = _decode(item)
+    raw = _raw_data(sent)
+    return _publication(sent, raw, _checked_data(raw, limits.max_depth), limits)
+
+
+def _raw_data(sent: _Sent) -> bytes:
     if not _TYPE.fullmatch(sent.type):
         raise InvalidError("type must match [a-z][a-z0-9_]{0,63}.", field="type")
     if sent.id is not None and not _ID.fullmatch(sent.id):
@@ -126,7 +147,10 @@ def _parse(item: bytes, limits: PublishLimits, *, is_scanned: bool = False) -> P
     raw = bytes(sent.data).strip(WHITE_SPACE)
     if raw[:1] != b"{":
         raise InvalidError("data must be an object.", field="data")
-    data = _texts_in(raw) if is_scanned else _checked_data(raw, limits.max_depth)
+    return raw
+
+
+def _publication(sent: _Sent, raw: bytes, data: dict[str, Any], limits: PublishLimits) -> Publication:
     payload = envelope(sent.type, raw)
     if len(payload) > limits.max_event_bytes:
         raise TooLargeError(f"The event is larger than {limits.max_event_bytes} bytes.", field="data")
@@ -157,24 +181,9 @@ def _checked_data(raw: bytes, max_depth: int) -> dict[str, Any]:
     # Brackets inside of strings count too, so this only spares the walk, and never the check.
     if raw.count(b"{") + raw.count(b"[") > max_depth and _depth(data) > max_depth:
         raise InvalidError(f"data is nested deeper than {max_depth}.", field="data")
-    if _has_long_number(raw):
+    if has_digits(raw, _LONGEST_INTEGER):
         _check_integers(data)
     return data
-
-
-def _has_long_number(raw: bytes) -> bool:
-    """Whether as many digits stand in a row as a number needs to be out of range.
-
-    Such a row covers every 309th place somewhere, so only these are looked at: a search would cost more than decoding.
-    """
-    for sample in _DIGIT.finditer(raw[_LONG - 1 :: _LONG]):
-        at = _LONG - 1 + sample.start() * _LONG
-        before = raw[at - _LONG + 1 : at]
-        start = at - len(before) + len(before.rstrip(_DIGITS))
-        row = raw[start : start + _LONG]
-        if len(row) == _LONG and row.isdigit():
-            return True
-    return False
 
 
 def _depth(data: dict[str, Any]) -> int:
@@ -223,8 +232,8 @@ def _texts_in(raw: bytes) -> dict[str, Any]:
 
 
 def _check_text(body: bytes, begin: int = 0) -> None:
-    if body.startswith(b"\xef\xbb\xbf"):
-        raise _no_json("The body starts with a byte order mark. Leave it out.")
+    if begin == 0 and body.startswith(_MARK):
+        raise _no_json(_MARKED)
     try:
         body.decode("utf-8")
     except UnicodeDecodeError as error:

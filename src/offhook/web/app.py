@@ -36,7 +36,7 @@ from offhook.web.services import Services
 log = structlog.get_logger()
 
 _PUBLISH = "/v1.0/events"
-_MAX_BODY_BYTES = 1024 * 1024
+_MAX_BODY_BYTES = 64 * 1024
 _MISSING = re.compile(r"missing required field `(\w+)`")
 _QUERY_FIELDS = ("page_size", "page_token", "seconds", "status", "subject", "after")
 # What a page of any origin may ask with a token of its own; never with the cookie, as no credentials are allowed.
@@ -62,7 +62,8 @@ def create_app(services: Services) -> ASGIApp:
             enabled_endpoints=set(),
             use_handler_docstrings=True,
         ),
-        # Bodies are read before anybody is authenticated here, and none but the publish route needs a large one.
+        # Bodies are read before anybody is authenticated here, at once and value by value, and none but the publish
+        # route needs a large one.
         request_max_body_size=min(services.settings.max_request_bytes, _MAX_BODY_BYTES),
         debug=False,
         pdb_on_exception=False,
