@@ -114,6 +114,8 @@ BODIES: list[tuple[str, str, Any, int, str, str]] = [
     ("GET", "/v1.0/events?after=-1", None, 400, "INVALID_REQUEST_PARAMETER", "after"),
     ("GET", "/v1.0/events?after=x", None, 400, "INVALID_REQUEST_PARAMETER", "after"),
     ("GET", "/v1.0/events?after=1.", None, 400, "INVALID_REQUEST_PARAMETER", "after"),
+    ("GET", f"/v1.0/events?after={'%41' * 6_000}", None, 400, "INVALID_REQUEST_PARAMETER", "query"),
+    ("PUT", "/v1.0/customer", {"name": "x" * 140_000}, 413, "PAYLOAD_TOO_LARGE", "body"),
     ("GET", "/v1.0/events?customer_id=x", None, 400, "INVALID_REQUEST_PARAMETER", "customer_id"),
     ("GET", f"/v1.0/events?customer_id={NIL}", None, 404, "CUSTOMER_NOT_FOUND", "id"),
     ("GET", "/v1.0/events/none", None, 404, "EVENT_NOT_FOUND", "id"),

@@ -36,7 +36,8 @@ from offhook.web.services import Services
 log = structlog.get_logger()
 
 _PUBLISH = "/v1.0/events"
-_MAX_BODY_BYTES = 64 * 1024
+_MAX_BODY_BYTES = 128 * 1024
+_MAX_QUERY_BYTES = 16 * 1024
 _MISSING = re.compile(r"missing required field `(\w+)`")
 _QUERY_FIELDS = ("page_size", "page_token", "seconds", "status", "subject", "after")
 # What a page of any origin may ask with a token of its own; never with the cookie, as no credentials are allowed.
@@ -105,7 +106,7 @@ class Front:
             await answer.send_whole(204, b"", preflight)
             return
         path = scope["path"]
-        _check_nul(exchange)
+        _check_target(exchange)
         if scope["method"] == "HEAD":
             # RFC 9110, section 9.3.2: as GET. The server leaves the body out, by the scope that it made.
             scope = {**scope, "method": "GET"}
@@ -124,8 +125,12 @@ def _allows_any_origin(path: str) -> bool:
     return path == "/openapi.json" or any(path == start or path.startswith(f"{start}/") for start in _CORS_PATHS)
 
 
-def _check_nul(exchange: Exchange) -> None:
-    """No id, cursor or name holds a NUL, and PostgreSQL refuses the very question."""
+def _check_target(exchange: Exchange) -> None:
+    """A query of a size that is read in a moment; and no NUL: PostgreSQL refuses the very question."""
+    if len(exchange.scope.get("query_string", b"")) > _MAX_QUERY_BYTES:
+        raise InvalidError(
+            f"The query is longer than {_MAX_QUERY_BYTES} bytes.", reason="INVALID_REQUEST_PARAMETER", field="query"
+        )
     if "\0" in exchange.scope["path"]:
         raise InvalidError("The path contains a NUL.", reason="INVALID_ID", field="id")
     if b"%00" in exchange.scope.get("query_string", b""):

@@ -20,13 +20,13 @@ class JsonInPieces(Response[None]):
         super().__init__(content=None)
         self._pieces = pieces
 
-    def to_asgi_response(self, *_args: Any, **_options: Any) -> ASGIApp:
+    def to_asgi_response(self, *_args: Any, **_options: Any) -> ASGIApp:  # type: ignore[override]
         """What sends it."""
         return self._answer
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = [(b"content-type", b"application/json")]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})  # type: ignore[typeddict-item]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
         for piece in self._pieces:
             await send({"type": "http.response.body", "body": piece, "more_body": True})
             await asyncio.sleep(0)

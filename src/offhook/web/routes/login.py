@@ -15,7 +15,7 @@ from offhook.store.agents import get_agent
 from offhook.web.asking import AnyRequest, caller_in, exchange_of, services_of
 
 _MAX_TEXT = 1_024
-_MAX_BODY_BYTES = 64 * 1024
+_MAX_BODY_BYTES = 128 * 1024
 
 
 class LoginRequest(msgspec.Struct, frozen=True):
