@@ -207,7 +207,13 @@ DECLARATIONS = (
     Setting("limits.customer_per_second", "rate", "200", _number(0, 1e6), "Requests per customer; 0: any."),
     Setting("limits.customer_burst", "count", "400", _number(1, 1e6), "Requests at once per customer."),
     Setting("limits.publish_per_second", "rate", "0", _number(0, 1e7), "Events published per customer; 0: any."),
-    Setting("limits.max_event", "size", "256KiB", _bytes("1KiB", "16MiB"), "The largest event."),
+    Setting(
+        "limits.max_event",
+        "size",
+        "256KiB",
+        _bytes("1KiB", "16MiB"),
+        "The largest event. Much more than this holds others up while one is read.",
+    ),
     Setting("limits.max_request", "size", "16MiB", _bytes("64KiB", "256MiB"), "The largest request."),
     Setting(
         "retention.events",
