@@ -14,6 +14,7 @@ from offhook import __version__
 from offhook.accounts.accounts import Accounts, Credentials, create_first_customer
 from offhook.accounts.authentication import Authenticator
 from offhook.accounts.passwords import Passwords
+from offhook.accounts.throttle import ThrottleLimits
 from offhook.accounts.tokens import load_login_tokens
 from offhook.delivery.engine import Engine, EngineSettings
 from offhook.delivery.metrics import DeliveryMetrics
@@ -83,9 +84,9 @@ class Node:
         settings, supervisor = self._settings, self._supervisor
         listening = listen(settings.server.host, settings.server.port)
         try:
-            asterisk = await self._find_asterisk()
             store = self._store = await supervisor.add(Store(open_database(settings, self._folder.path)))
             await self._first_start(store)
+            asterisk = await self._find_asterisk()
             registry = _registry()
             policy = _network_policy(settings, asterisk)
             sender = _sender(settings, policy)
@@ -96,9 +97,8 @@ class Node:
             keep = settings.retention.events
             await supervisor.add(Retention(store, keep.default, keep.families), restart=True)
             passwords = Passwords()
-            authenticator = Authenticator(
-                store, await load_login_tokens(store, settings.auth.token_lifetime), passwords
-            )
+            tokens = await load_login_tokens(store, settings.auth.token_lifetime)
+            authenticator = Authenticator(store, tokens, passwords, _throttle_limits(settings))
             services = Services(
                 settings=_web_settings(settings),
                 store=store,
@@ -252,11 +252,18 @@ def _engine_settings(settings: Settings) -> EngineSettings:
     )
 
 
+def _throttle_limits(settings: Settings) -> ThrottleLimits:
+    return ThrottleLimits(free_failures=settings.limits.failed_log_ins, wrong_keys=settings.limits.wrong_keys)
+
+
 def _web_settings(settings: Settings) -> WebSettings:
-    limits = settings.limits
+    server, limits = settings.server, settings.limits
     return WebSettings(
-        secure_cookies=settings.server.public_url.startswith("https://"),
-        trusted_proxies=settings.server.trusted_proxies,
+        host=server.host,
+        port=server.port,
+        public_url=server.public_url,
+        secure_cookies=server.public_url.startswith("https://"),
+        trusted_proxies=server.trusted_proxies,
         max_request_bytes=limits.max_request,
         publish=PublishLimits(max_event_bytes=limits.max_event),
         auth=Rate(limits.auth_per_second, limits.auth_burst),

@@ -241,13 +241,75 @@ def test_the_request_id_is_echoed_or_made(server: OffhookServer) -> None:
     connection.close()
 
 
-def test_guessing_credentials_is_limited_also_where_publishing_is_not(tmp_path: Path) -> None:
+def test_making_an_agent_is_one_request_of_the_customers_rate(tmp_path: Path) -> None:
     server = OffhookServer(
-        tmp_path / "data", "--no-switch", OFFHOOK_LIMITS__ADDRESS_PER_SECOND="0.1", OFFHOOK_LIMITS__ADDRESS_BURST="4"
+        tmp_path / "data",
+        "--no-switch",
+        OFFHOOK_LIMITS__CUSTOMER_PER_SECOND="0.001",
+        OFFHOOK_LIMITS__CUSTOMER_BURST="6",
     )
     server.start()
-    guesses = [server.request("POST", "/v1.0/events", {}, token="vb_" + "x" * 32)[0] for _ in range(6)]
-    published = [server.request("POST", "/v1.0/events", {"type": "a", "data": {}})[0] for _ in range(6)]
-    server.kill()
-    assert guesses == [401, 401, 401, 401, 429, 429]
-    assert published == [202] * 6
+    try:
+        body = {"password": "long enough"}
+        made = [server.request("POST", "/v1.0/agents", {**body, "username": f"a{n}"}) for n in range(2)]
+        paths = [f"/v1.0/agents/{agent['id']}" for _, agent in made]
+        changed = [server.request("PUT", f"{path}/password", {"password": "long enough"})[0] for path in paths]
+        removed = [server.request("DELETE", path)[0] for path in paths]
+        assert [status for status, _ in made] + changed + removed == [201, 201, 200, 200, 200, 200]
+        assert server.request("GET", "/v1.0/agents")[0] == 429
+    finally:
+        server.kill()
+
+
+def test_a_customer_admin_is_a_manager_and_an_agent_too_and_gives_no_more(
+    server: OffhookServer, person: Person
+) -> None:
+    key = str(person.request("POST", "/v1.0/accesskeys", {})[1]["token"])
+    for permission, expected in ((16, 201), (32, 201), (64, 201), (112, 201), (1, 403), (240, 403), (65535, 403)):
+        body = {"username": f"{person.username}{permission}", "password": "long enough", "permission": permission}
+        assert server.request("POST", "/v1.0/agents", body, token=key)[0] == expected, permission
+
+
+def test_a_cursor_is_of_its_log_and_names_its_epoch(person: Person) -> None:
+    def page(after: object) -> tuple[int, Any]:
+        return person.request("GET", f"/v1.0/events?after={after}")
+
+    assert page("")[1] == {"result": [], "next_cursor": "1.0"}
+    person.request("POST", "/v1.0/events", [{"type": "a", "data": {}}] * 3)
+    for after, positions in (("", [1, 2, 3]), ("0", [1, 2, 3]), ("1.1", [2, 3]), ("2", [3]), ("1.3", []), ("3", [])):
+        status, answer = page(after)
+        assert (status, [event["position"] for event in answer["result"]]) == (200, positions), after
+        assert answer["next_cursor"] == "1.3"
+    for after, reason in (
+        ("4", "CURSOR_BEYOND_END"),
+        ("1.4", "CURSOR_BEYOND_END"),
+        ("2.1", "CURSOR_OF_ANOTHER_EPOCH"),
+    ):
+        status, answer = page(after)
+        assert (status, answer["error"]["reason"]) == (409, reason)
+        assert answer["error"]["details"][0]["field"] == "after"
+
+
+def test_a_replay_takes_either_form_of_a_cursor(person: Person, receiver: Receiver) -> None:
+    person.request("POST", "/v1.0/events", [{"type": "a", "data": {}}] * 3)
+    person.request("PUT", "/v1.0/customer", {"webhook_uri": receiver.uri})
+    for after, status, count in ((2, 202, 1), ("2", 202, 1), ("1.1", 202, 2), ("1.3", 202, 0), ("2.1", 409, 0)):
+        got, answer = person.request("POST", "/v1.0/events/replay", {"after": after, "only": "all"})
+        assert got == status, answer
+        if status == 202:
+            assert answer["count"] == count
+        wait_until(lambda: _nothing_pending(person), "what is replayed is delivered")
+    got, answer = person.request("POST", "/v1.0/events/replay", {"after": 4})
+    assert (got, answer["error"]["reason"]) == (409, "CURSOR_BEYOND_END")  # type: ignore[index]
+
+
+def _nothing_pending(person: Person) -> bool:
+    return not person.request("GET", "/v1.0/deliveries?status=pending")[1]["result"]
+
+
+def test_a_page_token_made_of_a_time_with_trimmed_zeros_is_accepted(person: Person) -> None:
+    made = [str(person.request("POST", "/v1.0/accesskeys", {})[1]["tm_create"]) for _ in range(2)]
+    for token in (made[1], f"{made[1]}.0"):
+        _, page = person.request("GET", f"/v1.0/accesskeys?page_token={token}")
+        assert [key["tm_create"] for key in page["result"]] == made[:1]  # type: ignore[attr-defined]
+    assert person.request("GET", f"/v1.0/accesskeys?page_token={made[1].partition('.')[0]}Z")[0] == 200

@@ -197,6 +197,7 @@ class Accounts:
             return access_keys.get_access_key(tx.reader, customer_id, key_id)
 
         made = await self._write(change)
+        self._authenticator.expect(token)
         return msgspec.structs.replace(made, token=token)
 
     async def change_access_key(self, customer_id: str, key_id: str, values: dict[str, str]) -> AccessKey:

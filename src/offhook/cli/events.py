@@ -37,13 +37,13 @@ def events() -> None:
 
 
 @events.command("list")
-@click.option("--after", default="0", show_default=True, help="Position to start after.")
+@click.option("--after", default="0", show_default=True, help="Cursor or position to start after.")
 @click.option("--type", "event_type", help="Only this type.")
 @click.option("--subject", help="Only this subject, such as call/<uuid>.")
 @click.option("--limit", type=click.IntRange(1, 100), default=100, show_default=True)
 @remote
 def list_all(data: Path, as_json: bool, after: str, event_type: str | None, subject: str | None, limit: int) -> None:
-    """Events since a position, oldest first."""
+    """Events since a cursor, oldest first."""
     query = {"after": after, "type": event_type, "subject": subject, "page_size": limit}
     page = Server.found(data).ask("GET", "/v1.0/events", query=query)
     if as_json:
@@ -106,7 +106,7 @@ def resend(data: Path, as_json: bool, event_id: str) -> None:
 
 
 @events.command("replay")
-@click.option("--after", type=int, help="Position to start after.")
+@click.option("--after", help="Cursor or position to start after.")
 @click.option("--since", help="Time to start at, such as 2026-05-02T09:00:00Z.")
 @click.option("--until", help="Time to end at.")
 @click.option("--type", "types", multiple=True, help="Only this type; may be given more than once.")
@@ -115,7 +115,7 @@ def resend(data: Path, as_json: bool, event_id: str) -> None:
 def replay(
     data: Path,
     as_json: bool,
-    after: int | None,
+    after: str | None,
     since: str | None,
     until: str | None,
     types: tuple[str, ...],

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from offhook.domain.errors import InvalidError
+from offhook.domain.errors import InvalidError, NotAllowedError
 from offhook.domain.ids import NIL_UUID
 from offhook.domain.networks import NetworkPolicy, literal_address
 
@@ -29,6 +29,11 @@ class Permission(IntFlag):
 
 
 MANAGERS = Permission.CUSTOMER_ADMIN | Permission.CUSTOMER_MANAGER
+# What a role includes beside itself.
+_INCLUDED = {
+    Permission.PROJECT_SUPER_ADMIN: Permission.EVERYTHING,
+    Permission.CUSTOMER_ADMIN: Permission.CUSTOMER_MANAGER | Permission.CUSTOMER_AGENT,
+}
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -44,9 +49,29 @@ class Caller(msgspec.Struct, frozen=True):
         """Whether this is a ProjectSuperAdmin, who may act on any customer's behalf."""
         return bool(self.permission & Permission.PROJECT_SUPER_ADMIN)
 
+    def has_all_of(self, permission: int) -> bool:
+        """Whether every role in `permission` is the caller's, by itself or included in another one."""
+        own = self.permission
+        for role, included in _INCLUDED.items():
+            if own & role:
+                own |= included
+        return not permission & ~own
+
     def may(self, needed: Permission) -> bool:
         """Whether the caller has one of the needed roles."""
         return self.is_operator or bool(self.permission & needed)
+
+
+def checked_permission(caller: Caller, permission: int) -> int:
+    """A permission that `caller` gives, or acts on the holder of: nobody gives a role that they do not have.
+
+    Raises InvalidError for what is no permission, NotAllowedError.
+    """
+    if not 0 <= permission <= Permission.EVERYTHING:
+        raise InvalidError(f"permission is a number from 0 to {int(Permission.EVERYTHING)}.", field="permission")
+    if not caller.has_all_of(permission):
+        raise NotAllowedError("You cannot give, or act on, a role that you do not have.", field="permission")
+    return permission
 
 
 def access_key_caller(customer_id: str, *, is_frozen: bool) -> Caller:

@@ -1,13 +1,15 @@
 """Strict reading of what a publisher sends: one event, or an array of up to a thousand (contract, sections 5 and 7).
 
 `data` travels as the publisher's own bytes, so it is checked here once and for all: valid UTF-8, valid JSON, numbers
-that a double can hold, bounded nesting. A lone surrogate escape (`"\\ud800"`) is refused: no UTF-8 text can say it.
+that a double can hold, bounded nesting. msgspec's reading of a `Raw` is as strict as any (a lone surrogate escape such
+as `"\\ud800"` is refused: no UTF-8 text can say it), but for UTF-8 and the range of numbers.
 """
 
 from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Generator
 from typing import Any
 
 import msgspec
@@ -15,13 +17,21 @@ import msgspec
 from offhook.domain.catalogue import EVENT_TYPES, subject_of
 from offhook.domain.errors import ConflictError, InvalidError, OffhookError, TooLargeError
 from offhook.domain.event import envelope
+from offhook.domain.scanning import WHITE_SPACE, check_large_data, find_events, has_digits
 
 _TYPE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _SUBJECT = re.compile(r"[A-Za-z0-9_.:@+-]{1,64}/[A-Za-z0-9_.:@+-]{1,191}")
 _FIELDS = ("type", "data", "id", "subject")
-# The largest double has 309 digits. The look behind keeps the search linear.
-_LONG_NUMBER = re.compile(rb"(?<![0-9])[0-9]{309}")
+# The largest double has 309 digits.
+_LONGEST_INTEGER = 309
+_MARK = b"\xef\xbb\xbf"
+_MARKED = "The body starts with a byte order mark. Leave it out."
+# Decoding it takes a moment, and is the quicker way to check it.
+_SMALL_ITEM = 32 * 1024
+_QUOTE = 0x22
+# Long enough for an id of 200 characters, each escaped.
+_SHORT_TEXT = 4_096
 
 
 class PublishLimits(msgspec.Struct, frozen=True):
@@ -51,50 +61,96 @@ class _Sent(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 _one = msgspec.json.Decoder(_Sent)
 _many = msgspec.json.Decoder(list[msgspec.Raw])
 _anything = msgspec.json.Decoder()
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def parse_publications(body: bytes, limits: PublishLimits) -> list[Publication]:
-    """The events in a request's body, in their order.
+    """The events in a request's body, in their order; for a body that is read in a moment.
 
     Raises InvalidError or TooLargeError naming the field at fault and, in a batch, the index; ConflictError if one id
     stands for two different events.
     """
     _check_text(body)
-    start = body.lstrip(b" \t\r\n")[:1]
+    start = body.lstrip(WHITE_SPACE)[:1]
     if start == b"{":
         return [_parse(body, limits)]
     if start != b"[":
         raise _no_json("The body is a JSON object, or an array of 1 to 1,000 of them.")
-    return _parse_batch(body, limits)
-
-
-def _parse_batch(body: bytes, limits: PublishLimits) -> list[Publication]:
     try:
         items = _many.decode(body)
     except (msgspec.DecodeError, RecursionError):
         raise _no_json("The body is not valid JSON, or nested too deeply.") from None
     if not 1 <= len(items) <= limits.max_batch:
         raise InvalidError(f"A batch has 1 to {limits.max_batch} events; this one has {len(items)}.", field="body")
-    found = []
-    for index, item in enumerate(items):
-        try:
-            found.append(_parse(bytes(item), limits))
-        except OffhookError as error:
-            error.index = index
-            error.message = f"Event {index}: {error.message}"
-            raise
+    found = [_parse_one_of(bytes(item), index, limits) for index, item in enumerate(items)]
     _check_repeated_ids(found)
     return found
 
 
+def parse_large(body: bytes | bytearray, limits: PublishLimits) -> Generator[None, None, list[Publication]]:
+    """As `parse_publications`, in steps of some milliseconds at most, after each of which others may have their turn.
+
+    A body may be as large as it likes, and an event may not: where the limit for one is raised to many megabytes, its
+    steps take as much longer.
+    """
+    if body.startswith(_MARK):
+        raise _no_json(_MARKED)
+    is_batch, spans = yield from find_events(body, max_event_bytes=limits.max_event_bytes, max_batch=limits.max_batch)
+    found = []
+    for index, (begin, end) in enumerate(spans):
+        item = bytes(memoryview(body)[begin:end])
+        _check_text(item, begin)
+        yield
+        try:
+            found.append((yield from _parse_large_item(item, limits)))
+        except OffhookError as error:
+            raise (_at(index, error) if is_batch else error) from None
+        yield
+    _check_repeated_ids(found)
+    return found
+
+
+def _parse_large_item(item: bytes, limits: PublishLimits) -> Generator[None, None, Publication]:
+    if len(item) <= _SMALL_ITEM:
+        return _parse(item, limits)
+    sent = _decode(item)
+    raw = _raw_data(sent)
+    yield from check_large_data(raw, limits.max_depth)
+    # Of the data, only texts that may be its subject's are needed.
+    return _publication(sent, raw, _texts_in(raw) if sent.type in EVENT_TYPES else {}, limits)
+
+
+def _parse_one_of(item: bytes, index: int, limits: PublishLimits) -> Publication:
+    try:
+        return _parse(item, limits)
+    except OffhookError as error:
+        raise _at(index, error) from None
+
+
+def _at(index: int, error: OffhookError) -> OffhookError:
+    error.index = index
+    error.message = f"Event {index}: {error.message}"
+    return error
+
+
 def _parse(item: bytes, limits: PublishLimits) -> Publication:
     sent = _decode(item)
+    raw = _raw_data(sent)
+    return _publication(sent, raw, _checked_data(raw, limits.max_depth), limits)
+
+
+def _raw_data(sent: _Sent) -> bytes:
     if not _TYPE.fullmatch(sent.type):
         raise InvalidError("type must match [a-z][a-z0-9_]{0,63}.", field="type")
     if sent.id is not None and not _ID.fullmatch(sent.id):
         raise InvalidError("id must match [A-Za-z0-9_-]{1,64}.", field="id")
-    raw = bytes(sent.data).strip(b" \t\r\n")
-    data = _checked_data(raw, limits.max_depth)
+    raw = bytes(sent.data).strip(WHITE_SPACE)
+    if raw[:1] != b"{":
+        raise InvalidError("data must be an object.", field="data")
+    return raw
+
+
+def _publication(sent: _Sent, raw: bytes, data: dict[str, Any], limits: PublishLimits) -> Publication:
     payload = envelope(sent.type, raw)
     if len(payload) > limits.max_event_bytes:
         raise TooLargeError(f"The event is larger than {limits.max_event_bytes} bytes.", field="data")
@@ -117,8 +173,7 @@ def _field_of(message: str) -> str:
 
 
 def _checked_data(raw: bytes, max_depth: int) -> dict[str, Any]:
-    if raw[:1] != b"{":
-        raise InvalidError("data must be an object.", field="data")
+    """The data, once what the reading of the event left to be checked is: numbers and nesting."""
     try:
         data: dict[str, Any] = _anything.decode(raw)
     except (msgspec.DecodeError, RecursionError, ValueError) as error:
@@ -126,10 +181,8 @@ def _checked_data(raw: bytes, max_depth: int) -> dict[str, Any]:
     # Brackets inside of strings count too, so this only spares the walk, and never the check.
     if raw.count(b"{") + raw.count(b"[") > max_depth and _depth(data) > max_depth:
         raise InvalidError(f"data is nested deeper than {max_depth}.", field="data")
-    if _LONG_NUMBER.search(raw):
+    if has_digits(raw, _LONGEST_INTEGER):
         _check_integers(data)
-    if b"\\u" in raw:
-        _check_surrogates(raw)
     return data
 
 
@@ -156,13 +209,6 @@ def _check_integers(data: dict[str, Any]) -> None:
             raise InvalidError("data contains a number that is out of range.", field="data")
 
 
-def _check_surrogates(raw: bytes) -> None:
-    try:
-        msgspec.json.encode(_anything.decode(raw))
-    except (UnicodeError, ValueError):
-        raise InvalidError("data contains a lone surrogate, which no text can hold.", field="data") from None
-
-
 def _subject(sent: _Sent, data: dict[str, Any]) -> str:
     derived = subject_of(sent.type, data) if sent.type in EVENT_TYPES else None
     if derived is None:
@@ -176,13 +222,22 @@ def _subject(sent: _Sent, data: dict[str, Any]) -> str:
     return derived
 
 
-def _check_text(body: bytes) -> None:
-    if body.startswith(b"\xef\xbb\xbf"):
-        raise _no_json("The body starts with a byte order mark. Leave it out.")
+def _texts_in(raw: bytes) -> dict[str, Any]:
+    """The short texts among an object's own fields: a subject is made of one, and the rest need not be decoded."""
+    return {
+        name: _anything.decode(value)
+        for name, value in _fields.decode(raw).items()
+        if memoryview(value)[0] == _QUOTE and len(memoryview(value)) <= _SHORT_TEXT
+    }
+
+
+def _check_text(body: bytes, begin: int = 0) -> None:
+    if begin == 0 and body.startswith(_MARK):
+        raise _no_json(_MARKED)
     try:
         body.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise _no_json(f"The body is not UTF-8 at byte {error.start}.") from None
+        raise _no_json(f"The body is not UTF-8 at byte {begin + error.start}.") from None
 
 
 def _check_repeated_ids(found: list[Publication]) -> None:

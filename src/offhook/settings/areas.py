@@ -46,7 +46,8 @@ class ServerArea(msgspec.Struct, frozen=True):
             "list of addresses",
             "",
             list_of(str),
-            "Proxies whose X-Forwarded-For is believed. With one set, webhooks to loopback addresses are refused.",
+            "Proxies whose X-Forwarded-For, -Host and -Proto are believed. With one set, webhooks to loopback addresses "
+            "are refused.",
         ),
     ]
 
@@ -132,10 +133,27 @@ class DeliveryArea(msgspec.Struct, frozen=True):
 class LimitsArea(msgspec.Struct, frozen=True):
     """How much one caller may ask."""
 
-    auth_per_second: Annotated[
-        float, Declared("rate", "10", number(0, 1e6), "Log ins per address and per username; 0: any.")
-    ]
+    auth_per_second: Annotated[float, Declared("rate", "10", number(0, 1e6), "Log ins per address; 0: any.")]
     auth_burst: Annotated[float, Declared("count", "20", number(1, 1e6), "Log ins at once.")]
+    failed_log_ins: Annotated[
+        int,
+        Declared(
+            "count",
+            "5",
+            whole(0, 1_000_000),
+            "Failed log ins in a row that cost nothing, per username and address; then a wait of 1s, doubling to 60s. "
+            "Whatever the address, 100 an hour per username are followed by waits of 60s. 0: any.",
+        ),
+    ]
+    wrong_keys: Annotated[
+        int,
+        Declared(
+            "count",
+            "20",
+            whole(0, 1_000_000),
+            "Wrong tokens and access keys per address and minute; then none that is unknown is looked up. 0: any.",
+        ),
+    ]
     address_per_second: Annotated[float, Declared("rate", "200", number(0, 1e6), "Requests per address; 0: any.")]
     address_burst: Annotated[float, Declared("count", "400", number(1, 1e6), "Requests at once per address.")]
     customer_per_second: Annotated[float, Declared("rate", "200", number(0, 1e6), "Requests per customer; 0: any.")]
@@ -143,7 +161,15 @@ class LimitsArea(msgspec.Struct, frozen=True):
     publish_per_second: Annotated[
         float, Declared("rate", "0", number(0, 1e7), "Events published per customer; 0: any.")
     ]
-    max_event: Annotated[int, Declared("size", "256KiB", byte_count("1KiB", "16MiB"), "The largest event.")]
+    max_event: Annotated[
+        int,
+        Declared(
+            "size",
+            "256KiB",
+            byte_count("1KiB", "16MiB"),
+            "The largest event. Much more than this holds others up while one is read.",
+        ),
+    ]
     max_request: Annotated[int, Declared("size", "16MiB", byte_count("64KiB", "256MiB"), "The largest request.")]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from offhook.domain.cursor import check_reached
 from offhook.domain.errors import NotFoundError
 from offhook.domain.event import Event
 from offhook.store import schema
@@ -29,13 +30,12 @@ def list_events(
     """A customer's events with a position beyond `after`, oldest first, and the position to go on from.
 
     The second value moves on also past events that the filters leave out, and never past one that is not yet visible:
-    positions become visible in their order.
+    positions become visible in their order. Raises ConflictError for an `after` that the log has not reached.
     """
     customer_key = _customer_key(connection, customer_id)
-    newest = connection.execute(
-        sa.select(sa.func.max(events.c.position)).where(events.c.customer_key == customer_key)
-    ).scalar()
-    if newest is None or newest <= after:
+    newest = newest_position(connection, customer_key)
+    check_reached(after, newest)
+    if newest == after:
         return [], after
     end = newest
     statement = _select.where(events.c.customer_key == customer_key, events.c.position > after)
@@ -54,6 +54,15 @@ def list_events(
     rows = connection.execute(statement.where(events.c.position <= end).limit(page_size)).all()
     found = [_event(row, customer_id) for row in rows]
     return found, found[-1].position if len(found) == page_size else end
+
+
+def newest_position(connection: sa.Connection, customer_key: int) -> int:
+    """The last position that was given out, also if its event is no longer kept; 0 before the first."""
+    positions = schema.customer_positions
+    return (
+        connection.execute(sa.select(positions.c.position).where(positions.c.customer_key == customer_key)).scalar()
+        or 0
+    )
 
 
 def get_event(connection: sa.Connection, customer_id: str, event_id: str) -> Event:

@@ -1,7 +1,8 @@
 """Lists that are read newest first, page by page (facts, section 2.3).
 
 A page token is the `tm_create` of the last row, in its fixed form with six fraction digits; rows made in the same
-microsecond are told apart by a number behind it.
+microsecond are told apart by a number behind it. A client that makes it of a `tm_create` it was shown, whose trailing
+zeros are trimmed (or all of them, with the dot), means the same moment.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from offhook.domain.errors import InvalidError
 from offhook.domain.times import from_us, to_us
 
 T = TypeVar("T")
-_TOKEN = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6})Z(?:\.(\d{1,18}))?")
+_TOKEN = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,6}))?Z(?:\.(\d{1,18}))?", re.ASCII)
 
 
 class Page(msgspec.Struct, Generic[T], frozen=True):
@@ -58,8 +59,8 @@ def _parse(token: str) -> tuple[int, int]:
     found = _TOKEN.fullmatch(token)
     if found:
         try:
-            created = datetime.strptime(found[1], "%Y-%m-%dT%H:%M:%S.%f").replace(tzinfo=UTC)
-            return to_us(created), int(found[2] or 0)
+            second = datetime.strptime(found[1], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC)
+            return to_us(second) + int((found[2] or "").ljust(6, "0")), int(found[3] or 0)
         except ValueError:
             pass
     raise InvalidError(

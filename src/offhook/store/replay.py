@@ -11,6 +11,7 @@ from typing import Any, Literal
 import msgspec
 import sqlalchemy as sa
 
+from offhook.domain.cursor import check_reached
 from offhook.domain.errors import ConflictError
 from offhook.store import schema
 from offhook.store.deliveries import DeliveryRow, deliveries_of_event
@@ -71,9 +72,10 @@ async def replay(store: Store, customer_id: str, wanted: Replay) -> int:
     """Send the wanted events again, in their order; how many. Events that come in meanwhile are not among them.
 
     Works in small commits and may be cut short by a crash; asking again then sends what is missing (`failed`).
-    Raises NotFoundError, and ConflictError if the webhook is off.
+    Raises NotFoundError, and ConflictError if the webhook is off or the log has not reached `after`.
     """
     end = await store.read(lambda connection: _newest_position(connection, customer_id))
+    check_reached(wanted.after or 0, end)
     position: int | None = wanted.after or 0
     count = 0
     while position is not None:

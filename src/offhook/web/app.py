@@ -25,7 +25,7 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from offhook import __version__
-from offhook.domain.errors import InvalidError, NotFoundError, OffhookError, TooLargeError, UnauthenticatedError
+from offhook.domain.errors import InvalidError, NotFoundError, OffhookError, TooLargeError
 from offhook.web.errors import Refusal, refusal_of
 from offhook.web.exchange import Exchange
 from offhook.web.openapi import complete
@@ -36,16 +36,17 @@ from offhook.web.services import Services
 log = structlog.get_logger()
 
 _PUBLISH = "/v1.0/events"
-_MAX_BODY_BYTES = 1024 * 1024
+_MAX_BODY_BYTES = 128 * 1024
+_MAX_QUERY_BYTES = 16 * 1024
 _MISSING = re.compile(r"missing required field `(\w+)`")
 _QUERY_FIELDS = ("page_size", "page_token", "seconds", "status", "subject", "after")
+# What a page of any origin may ask with a token of its own; never with the cookie, as no credentials are allowed.
+_CORS_PATHS = ("/v1.0", "/auth")
 _CORS = [(b"access-control-allow-origin", b"*")]
 _PREFLIGHT = [
-    *_CORS,
     (b"access-control-allow-methods", b"GET, POST, PUT, DELETE"),
     (b"access-control-allow-headers", b"Authorization, Content-Type, Idempotency-Key, X-Request-Id"),
     (b"access-control-max-age", b"86400"),
-    (b"content-length", b"0"),
 ]
 
 
@@ -62,7 +63,8 @@ def create_app(services: Services) -> ASGIApp:
             enabled_endpoints=set(),
             use_handler_docstrings=True,
         ),
-        # Bodies are read before anybody is authenticated here, and none but the publish route needs a large one.
+        # Bodies are read before anybody is authenticated here, at once and value by value, and none but the publish
+        # route needs a large one.
         request_max_body_size=min(services.settings.max_request_bytes, _MAX_BODY_BYTES),
         debug=False,
         pdb_on_exception=False,
@@ -87,7 +89,7 @@ class Front:
             return
         exchange = Exchange(scope)
         scope.setdefault("state", {})["exchange"] = exchange
-        answer = _Answer(send, exchange.request_id)
+        answer = _Answer(send, exchange.request_id, allows_any_origin=_allows_any_origin(scope["path"]))
         started = time.perf_counter()
         try:
             await self._answer(scope, exchange, receive, answer)
@@ -100,10 +102,11 @@ class Front:
 
     async def _answer(self, scope: Any, exchange: Exchange, receive: Receive, answer: _Answer) -> None:
         if scope["method"] == "OPTIONS":
-            await answer.send_whole(204, b"", _PREFLIGHT[1:-1])
+            preflight = _PREFLIGHT if answer.allows_any_origin else []
+            await answer.send_whole(204, b"", preflight)
             return
         path = scope["path"]
-        _check_nul(exchange)
+        _check_target(exchange)
         if scope["method"] == "HEAD":
             # RFC 9110, section 9.3.2: as GET. The server leaves the body out, by the scope that it made.
             scope = {**scope, "method": "GET"}
@@ -111,22 +114,23 @@ class Front:
         if not is_publishing and path.startswith("/v1.0"):
             self._services.address_buckets.take(exchange.address(self._services.settings.trusted_proxies))
         if is_publishing:
-            body = await self._publish(exchange, receive)
+            # Publishing has no limit per address; guessing credentials by it has.
+            body = await handle_publish(self._services, exchange, receive)
             await answer.send_whole(202, body, [(b"content-type", b"application/json")])
         else:
             await self._inner(scope, receive, answer)
 
-    async def _publish(self, exchange: Exchange, receive: Receive) -> bytes:
-        """Publishing has no limit per address; guessing credentials by it has."""
-        try:
-            return await handle_publish(self._services, exchange, receive)
-        except UnauthenticatedError:
-            self._services.address_buckets.take(exchange.address(self._services.settings.trusted_proxies))
-            raise
+
+def _allows_any_origin(path: str) -> bool:
+    return path == "/openapi.json" or any(path == start or path.startswith(f"{start}/") for start in _CORS_PATHS)
 
 
-def _check_nul(exchange: Exchange) -> None:
-    """No id, cursor or name holds a NUL, and PostgreSQL refuses the very question."""
+def _check_target(exchange: Exchange) -> None:
+    """A query of a size that is read in a moment; and no NUL: PostgreSQL refuses the very question."""
+    if len(exchange.scope.get("query_string", b"")) > _MAX_QUERY_BYTES:
+        raise InvalidError(
+            f"The query is longer than {_MAX_QUERY_BYTES} bytes.", reason="INVALID_REQUEST_PARAMETER", field="query"
+        )
     if "\0" in exchange.scope["path"]:
         raise InvalidError("The path contains a NUL.", reason="INVALID_ID", field="id")
     if b"%00" in exchange.scope.get("query_string", b""):
@@ -140,9 +144,12 @@ def _check_nul(exchange: Exchange) -> None:
 class _Answer:
     """ASGI's `send`, which adds the headers that every answer carries and notes the status."""
 
-    def __init__(self, send: Send, request_id: str) -> None:
+    def __init__(self, send: Send, request_id: str, *, allows_any_origin: bool) -> None:
         self._send = send
-        self._headers = [(b"x-request-id", request_id.encode()), *_CORS]
+        self._headers = [(b"x-request-id", request_id.encode())]
+        if allows_any_origin:
+            self._headers += _CORS
+        self.allows_any_origin = allows_any_origin
         self.status = 0
 
     async def __call__(self, message: Any) -> None:

@@ -40,15 +40,22 @@ async def caller_in(request: AnyRequest) -> Caller:
     """Who asks, within the customer's rate. Raises UnauthenticatedError, NotAllowedError, OverLimitError."""
     services = services_of(request)
     exchange = exchange_of(request)
-    caller = await caller_of(exchange, services.authenticator)
+    caller = await caller_of(exchange, services)
     services.customer_buckets.take(caller.customer_id)
     request.scope["state"]["customer_id"] = caller.customer_id
     return caller
 
 
 async def customer_in(request: AnyRequest, needed: Permission) -> str:
-    """Whose things the request is about. Raises as `caller_in` and `acting_for` do."""
-    caller = await caller_in(request)
+    """Whose things the request is about. Raises as `caller_in` and `customer_for` do."""
+    return await customer_for(request, await caller_in(request), needed)
+
+
+async def customer_for(request: AnyRequest, caller: Caller, needed: Permission) -> str:
+    """Whose things the request is about, for a caller who is known already: asking again would charge it twice.
+
+    Raises as `acting_for` does.
+    """
     return await acting_for(exchange_of(request), caller, services_of(request).store, needed)
 
 

@@ -11,14 +11,18 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs
 
-from offhook.accounts.authentication import Authenticator
 from offhook.domain.customer import Caller, Permission
 from offhook.domain.errors import InvalidError, NotAllowedError, NotFoundError, TooLargeError, UnauthenticatedError
 from offhook.domain.ids import is_uuid
 from offhook.store.customers import get_customer
 from offhook.store.store import Store
+from offhook.web.addresses import counted_address, plain_address
+from offhook.web.services import Services
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+# No browser sends as much for one site (RFC 6265, section 6.1, asks for 4,096 bytes a cookie).
+_MAX_COOKIE = 16_384
+_SMALL_BODY = 64 * 1024
 _BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
 _BASE32_PAIRS = [first + second for first in _BASE32 for second in _BASE32]
 
@@ -53,19 +57,19 @@ class Exchange:
         values = self.query.get(name)
         return values[-1] if values else ""
 
-    def credential(self) -> str:
-        """The token or access key, wherever it is (contract, section 1); "" if there is none."""
+    def credential(self) -> tuple[str, bool]:
+        """The token or access key, wherever it is (contract, section 1), "" if there is none; whether in a cookie."""
         authorization = self.headers.get(b"authorization", b"")
         if authorization[:7].lower() == b"bearer ":
-            return authorization[7:].strip().decode("latin-1")
+            return authorization[7:].strip().decode("latin-1"), False
         for name in ("token", "accesskey"):
             if found := self.parameter(name):
-                return found
-        return self._cookie_credential()
+                return found, False
+        return self._cookie_credential(), True
 
     def _cookie_credential(self) -> str:
         cookie = self.headers.get(b"cookie")
-        if cookie is None:
+        if cookie is None or len(cookie) > _MAX_COOKIE:
             return ""
         try:
             cookies = SimpleCookie(cookie.decode("latin-1"))
@@ -76,25 +80,38 @@ class Exchange:
                 return cookies[name].value
         return ""
 
+    def is_change(self) -> bool:
+        """Whether this may change something, or (a WebSocket handshake) opens what may."""
+        return self.scope["type"] != "http" or self.scope["method"] not in ("GET", "HEAD")
+
     def address(self, trusted_proxies: tuple[str, ...]) -> str:
-        """Who is at the other end: the peer, or what a trusted proxy says of it."""
+        """Who is at the other end, as limits count it: the peer, or what a trusted proxy says of it."""
         client = self.scope.get("client")
-        peer: str = client[0] if client else ""
+        peer = plain_address(client[0]) if client else ""
         if peer in trusted_proxies and b"x-forwarded-for" in self.headers:
             for hop in reversed(self.headers[b"x-forwarded-for"].decode("latin-1").split(",")):
-                if hop.strip() not in trusted_proxies:
-                    return hop.strip()[:64]
-        return peer
+                if plain_address(hop.strip()) not in trusted_proxies:
+                    return counted_address(hop.strip())
+        return counted_address(peer)
 
 
-async def caller_of(exchange: Exchange, authenticator: Authenticator) -> Caller:
-    """Who makes the request. Raises UnauthenticatedError, and NotAllowedError for a frozen customer."""
-    credential = exchange.credential()
+async def caller_of(exchange: Exchange, services: Services) -> Caller:
+    """Who makes the request.
+
+    Raises UnauthenticatedError; NotAllowedError for a frozen customer, and for a cookie on a change that another
+    origin's page asks for; OverLimitError for too many wrong credentials from this address.
+    """
+    credential, is_cookie = exchange.credential()
     if not credential:
         raise UnauthenticatedError(
             "Send a token from POST /auth/login or an access key: Authorization: Bearer …, or ?token=…", field="token"
         )
-    caller = await authenticator.caller_of(credential)
+    if is_cookie and exchange.is_change():
+        services.origins.check(exchange.scope)
+    authenticator = services.authenticator
+    caller = authenticator.known(credential)
+    if caller is None:
+        caller = await authenticator.caller_of(credential, exchange.address(services.settings.trusted_proxies))
     if caller.is_frozen and not caller.is_operator:
         raise NotAllowedError(
             "The customer is frozen. Ask the operator to recover it.", reason="ACCOUNT_FROZEN", field="token"
@@ -120,12 +137,13 @@ async def acting_for(exchange: Exchange, caller: Caller, store: Store, needed: P
     return wanted
 
 
-async def read_body(scope: Any, receive: Any, max_bytes: int) -> bytes:
-    """The request's body. Raises TooLargeError as soon as it is known to be too large."""
+async def read_body(scope: Any, receive: Any, max_bytes: int) -> bytes | bytearray:
+    """The request's body, `bytes` where it is small. Raises TooLargeError as soon as it is known to be too large."""
     declared = dict(scope["headers"]).get(b"content-length", b"")
     if declared.isdigit() and int(declared) > max_bytes:
         raise _too_large(max_bytes)
     chunks: list[bytes] = []
+    large = bytearray()
     size = 0
     while True:
         message = await receive()
@@ -136,7 +154,13 @@ async def read_body(scope: Any, receive: Any, max_bytes: int) -> bytes:
         if size > max_bytes:
             raise _too_large(max_bytes)
         chunks.append(chunk)
+        if size > _SMALL_BODY:
+            # Joining many megabytes at the end would take as long as copying them.
+            large += b"".join(chunks)
+            chunks.clear()
         if not message.get("more_body", False):
+            if large:
+                return large
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 

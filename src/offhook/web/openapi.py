@@ -1,4 +1,4 @@
-"""Completing the OpenAPI document: credentials, errors, and the publish route, which Litestar does not know."""
+"""Completing the OpenAPI document with what Litestar does not know: credentials, errors, bodies read by ourselves."""
 
 from __future__ import annotations
 
@@ -49,6 +49,11 @@ _NEW_EVENT = {
         "subject": {"type": "string", "maxLength": 256},
     },
 }
+_LOGIN = {
+    "type": "object",
+    "required": ["username", "password"],
+    "properties": {name: {"type": "string", "minLength": 1, "maxLength": 1024} for name in ("username", "password")},
+}
 
 
 def complete(document: dict[str, Any]) -> dict[str, Any]:
@@ -56,9 +61,12 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     schemas["Error"] = _ERROR
     schemas["NewEvent"] = _NEW_EVENT
+    schemas["LoginRequest"] = _LOGIN
     document["components"]["securitySchemes"] = _SECURITY
     document["security"] = [{name: []} for name in _SECURITY]
     document["paths"].setdefault("/v1.0/events", {})["post"] = _publish_operation()
+    login = {"$ref": "#/components/schemas/LoginRequest"}
+    document["paths"]["/auth/login"]["post"]["requestBody"] = _body(login)
     for operations in document["paths"].values():
         for operation in operations.values():
             _add_errors(operation)
@@ -71,6 +79,10 @@ def _add_errors(operation: dict[str, Any]) -> None:
     content = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
     for status, description in _STATUSES.items():
         operation["responses"][status] = {"description": description, "content": content}
+
+
+def _body(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"required": True, "content": {"application/json": {"schema": schema}}}
 
 
 def _publish_operation() -> dict[str, Any]:
@@ -95,7 +107,7 @@ def _publish_operation() -> dict[str, Any]:
                 "description": "Makes the request safe to repeat for 24 hours.",
             }
         ],
-        "requestBody": {"required": True, "content": {"application/json": {"schema": {"oneOf": [one, many]}}}},
+        "requestBody": _body({"oneOf": [one, many]}),
         "responses": {
             "202": {"description": "Accepted, and on disk.", "content": {"application/json": {"schema": answer}}}
         },

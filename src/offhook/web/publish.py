@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Generator
 from typing import Any
 
 import msgspec
 
 from offhook.domain.customer import MANAGERS
 from offhook.domain.errors import InvalidError
-from offhook.domain.publication import parse_publications
+from offhook.domain.publication import Publication, parse_large, parse_publications
 from offhook.store.publishing import publish
 from offhook.web.exchange import Exchange, acting_for, caller_of, read_body
 from offhook.web.services import Services
 
+# Read in a moment. Beyond that, others get their turn in between.
+_SMALL_BYTES = 64 * 1024
+_HASHED_BYTES = 512 * 1024
 _KEY = re.compile(rb"[\x21-\x7e]{1,255}")
 
 
@@ -26,18 +30,34 @@ class PublishAnswer(msgspec.Struct, frozen=True):
 
 async def handle_publish(services: Services, exchange: Exchange, receive: Any) -> bytes:
     """The body of the 202. Raises what is in the table of errors; nothing is kept then."""
-    caller = await caller_of(exchange, services.authenticator)
+    caller = await caller_of(exchange, services)
     customer_id = await acting_for(exchange, caller, services.store, MANAGERS)
     exchange.scope["state"]["customer_id"] = customer_id
     body = await read_body(exchange.scope, receive, services.settings.max_request_bytes)
     key = _idempotency_key(exchange)
-    publications = parse_publications(body, services.settings.publish)
+    publications = await _parse(services, body)
     services.publish_buckets.take(customer_id, len(publications))
-    digest = hashlib.sha256(body).digest() if key else b""
+    digest = await services.slices.run(_digest(body)) if key else b""
     ids = await services.store.write(
         lambda tx: publish(tx, customer_id, publications, idempotency_key=key, digest=digest)
     )
     return msgspec.json.encode(PublishAnswer(ids))
+
+
+async def _parse(services: Services, body: bytes | bytearray) -> list[Publication]:
+    limits = services.settings.publish
+    if isinstance(body, bytes) and len(body) <= _SMALL_BYTES:
+        return parse_publications(body, limits)
+    return await services.slices.run(parse_large(body, limits))
+
+
+def _digest(body: bytes | bytearray) -> Generator[None, None, bytes]:
+    digest = hashlib.sha256()
+    with memoryview(body) as view:
+        for at in range(0, len(body), _HASHED_BYTES):
+            digest.update(view[at : at + _HASHED_BYTES])
+            yield
+    return digest.digest()
 
 
 def _idempotency_key(exchange: Exchange) -> str:

@@ -15,7 +15,9 @@ from offhook.domain.publication import PublishLimits
 from offhook.store.deliveries import AttemptRow
 from offhook.store.store import Store
 from offhook.web.limits import Buckets, Rate
+from offhook.web.origins import OwnOrigins
 from offhook.web.readiness import Readiness
+from offhook.web.slices import Slices
 
 
 class CallControl(Protocol):
@@ -35,8 +37,14 @@ class WebhookTester(Protocol):
 
 
 class WebSettings(msgspec.Struct, frozen=True):
-    """What an operator may change. `trusted_proxies` are addresses whose X-Forwarded-For is believed."""
+    """What an operator may change. `trusted_proxies` are addresses whose X-Forwarded-… headers are believed.
 
+    `host` and `port` are where the server listens; with `public_url` they say which origins are its own.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    public_url: str = ""
     secure_cookies: bool = False
     trusted_proxies: tuple[str, ...] = ()
     max_request_bytes: int = 16 * 1024 * 1024
@@ -72,8 +80,14 @@ class Services:
         self.calls = calls
         self.readiness = readiness
         self.registry = registry
+        self.origins = OwnOrigins(
+            host=settings.host,
+            port=settings.port,
+            public_url=settings.public_url,
+            trusted_proxies=settings.trusted_proxies,
+        )
+        self.slices = Slices()
         self.auth_buckets = Buckets(settings.auth, "ip")
-        self.username_buckets = Buckets(settings.auth, "username")
         self.address_buckets = Buckets(settings.per_address, "ip")
         self.customer_buckets = Buckets(settings.per_customer, "customer")
         self.publish_buckets = Buckets(settings.publishing, "customer")

@@ -8,11 +8,20 @@ import msgspec
 from litestar import delete, get, post, put
 
 from offhook.domain.catalogue.fields import Address
-from offhook.domain.customer import MANAGERS, Agent, Caller, Permission, checked_text
+from offhook.domain.customer import MANAGERS, Agent, Permission, checked_permission, checked_text
 from offhook.domain.errors import InvalidError, NotAllowedError
 from offhook.domain.ids import is_uuid
 from offhook.store.agents import get_agent, list_agents
-from offhook.web.asking import AnyRequest, Listing, caller_in, checked_id, customer_in, page_size_of, services_of
+from offhook.web.asking import (
+    AnyRequest,
+    Listing,
+    caller_in,
+    checked_id,
+    customer_for,
+    customer_in,
+    page_size_of,
+    services_of,
+)
 
 _RING_METHODS = ("ringall", "linear")
 _MAX_ITEMS = 100
@@ -59,15 +68,15 @@ async def list_all(request: AnyRequest, page_size: int | None = None, page_token
 
 @post("/v1.0/agents", status_code=201, tags=["agents"])
 async def create(request: AnyRequest, data: NewAgent) -> Agent:
-    """Make an agent. Nobody can give a permission that they do not have."""
-    customer_id = await customer_in(request, Permission.CUSTOMER_ADMIN)
-    _check_permission(await caller_in(request), data.permission)
+    """Make an agent. Nobody can give a role that they do not have; a CustomerAdmin has Manager and Agent too."""
+    caller = await caller_in(request)
+    customer_id = await customer_for(request, caller, Permission.CUSTOMER_ADMIN)
     values = {
         "username": _checked_username(data.username),
         "name": checked_text("name", data.name),
         "detail": checked_text("detail", data.detail),
         "ring_method": _checked_ring_method(data.ring_method),
-        "permission": data.permission,
+        "permission": checked_permission(caller, data.permission),
         "tag_ids": _checked_tags(data.tag_ids),
         "addresses": _checked_addresses(data.addresses),
     }
@@ -102,33 +111,25 @@ async def change_password(request: AnyRequest, agent_id: str, data: NewPassword)
     caller = await caller_in(request)
     wanted = checked_id(agent_id)
     needed = MANAGERS | Permission.CUSTOMER_AGENT if wanted == caller.agent_id else Permission.CUSTOMER_ADMIN
-    customer_id = await customer_in(request, needed)
+    customer_id = await customer_for(request, caller, needed)
     services = services_of(request)
     target = await services.store.read(lambda connection: get_agent(connection, customer_id, wanted))
-    _check_permission(caller, target.permission)
+    checked_permission(caller, target.permission)
     return await services.accounts.change_password(customer_id, wanted, data.password)
 
 
 @delete("/v1.0/agents/{agent_id:str}", status_code=200, tags=["agents"])
 async def remove(request: AnyRequest, agent_id: str) -> Agent:
     """Delete an agent: its tokens end."""
-    customer_id = await customer_in(request, Permission.CUSTOMER_ADMIN)
     caller = await caller_in(request)
+    customer_id = await customer_for(request, caller, Permission.CUSTOMER_ADMIN)
     wanted = checked_id(agent_id)
     if wanted == caller.agent_id:
         raise NotAllowedError("You cannot delete yourself. Let another agent do it.", field="id")
     services = services_of(request)
     target = await services.store.read(lambda connection: get_agent(connection, customer_id, wanted))
-    _check_permission(caller, target.permission)
+    checked_permission(caller, target.permission)
     return await services.accounts.delete_agent(customer_id, wanted)
-
-
-def _check_permission(caller: Caller, permission: int) -> None:
-    if not 0 <= permission <= Permission.EVERYTHING:
-        raise InvalidError(f"permission is a number from 0 to {int(Permission.EVERYTHING)}.", field="permission")
-    customer_roles = MANAGERS | Permission.CUSTOMER_AGENT
-    if not caller.is_operator and permission & ~int(customer_roles):
-        raise NotAllowedError("You cannot give, or act on, a permission beyond your customer.", field="permission")
 
 
 def _checked_username(username: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Literal
 
@@ -10,6 +10,7 @@ import msgspec
 from litestar import delete, get, post
 
 from offhook.domain.catalogue import EVENT_TYPES
+from offhook.domain.cursor import cursor_text, read_cursor
 from offhook.domain.customer import MANAGERS, Permission, checked_text
 from offhook.domain.errors import InvalidError
 from offhook.domain.event import Event
@@ -18,9 +19,10 @@ from offhook.store.deliveries import AttemptRow, DeliveryRow, attempts_of_event,
 from offhook.store.events import erase_subject, get_event, list_events
 from offhook.store.replay import Replay, replay, resend
 from offhook.web.asking import AnyRequest, customer_in, page_size_of, services_of
+from offhook.web.pieces import JsonInPieces
 
 ADMIN = Permission.CUSTOMER_ADMIN
-_LAST_POSITION = 2**62
+_LARGE_PAGE_BYTES = 1024 * 1024
 
 
 class EventShape(msgspec.Struct, frozen=True):
@@ -76,9 +78,9 @@ class ResendAnswer(msgspec.Struct, frozen=True):
 
 
 class ReplayRequest(msgspec.Struct, frozen=True):
-    """`after` a position or `since` a time (RFC 3339), one of both; `only` failed ones (the default) or all."""
+    """`after` a cursor or `since` a time (RFC 3339), one of both; `only` failed ones (the default) or all."""
 
-    after: int | None = None
+    after: int | str | None = None
     since: str | None = None
     until: str | None = None
     types: list[str] = []
@@ -108,15 +110,32 @@ async def list_all(
     subject: str | None = None,
     page_size: int | None = None,
 ) -> EventPage:
-    """Everything since a position, oldest first, whether or not a webhook is set."""
+    """Everything since a cursor, oldest first, whether or not a webhook is set.
+
+    `after` is a `next_cursor`, or a position; absent: from the beginning. One that this log has not reached, or of
+    another epoch (a backup was restored), is a 409.
+    """
     customer_id = await customer_in(request, MANAGERS)
-    start = _position(after)
+    start = read_cursor(after, reason="INVALID_REQUEST_PARAMETER") if after else 0
     found, position = await services_of(request).store.read(
         lambda connection: list_events(
             connection, customer_id, after=start, type=type, subject=subject, page_size=page_size_of(page_size)
         )
     )
-    return EventPage([_shape(event) for event in found], str(position))
+    cursor = cursor_text(position)
+    if sum(len(event.payload) for event in found) <= _LARGE_PAGE_BYTES:
+        return EventPage([_shape(event) for event in found], cursor)
+    # Litestar takes a ready answer in place of the declared value.
+    return JsonInPieces(_pieces(found, cursor))  # type: ignore[return-value]
+
+
+def _pieces(found: list[Event], cursor: str) -> Iterator[bytes]:
+    """A page as JSON, an event at a time: many megabytes at once would hold everybody up."""
+    start = b'{"result":['
+    for event in found:
+        yield start + msgspec.json.encode(_shape(event))
+        start = b","
+    yield b'],"next_cursor":' + msgspec.json.encode(cursor) + b"}"
 
 
 @get("/v1.0/events/{event_id:str}", tags=["events"])
@@ -171,15 +190,13 @@ async def erase(request: AnyRequest, subject: str = "") -> Count:
 
 def _wanted(data: ReplayRequest) -> Replay:
     if (data.after is None) == (data.since is None):
-        raise InvalidError("Give one of after (a position) and since (a time).", field="after")
-    if data.after is not None and not 0 <= data.after < _LAST_POSITION:
-        raise InvalidError("after is a position: 0 or more.", field="after")
+        raise InvalidError("Give one of after (a cursor) and since (a time).", field="after")
     if len(data.types) > len(EVENT_TYPES) * 10:
         raise InvalidError("types has too many entries.", field="types")
     for name in data.types:
         checked_text("types", name)
     return Replay(
-        after=data.after,
+        after=None if data.after is None else read_cursor(str(data.after)),
         since_us=_moment("since", data.since),
         until_us=_moment("until", data.until),
         types=tuple(data.types),
@@ -197,16 +214,6 @@ def _moment(name: str, text: str | None) -> int | None:
         return to_us(moment)
     except (ValueError, OverflowError):
         raise InvalidError(f"{name} is a time such as 2026-05-02T09:00:00Z.", field=name) from None
-
-
-def _position(text: str) -> int:
-    if not text:
-        return 0
-    if not (text.isascii() and text.isdigit() and len(text) < 19):
-        raise InvalidError(
-            "after is a cursor that this list gave out.", reason="INVALID_REQUEST_PARAMETER", field="after"
-        )
-    return int(text)
 
 
 def _shape(event: Event) -> EventShape:

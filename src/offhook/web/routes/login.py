@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Any
 
 import msgspec
 from litestar import Response, get, post
 from litestar.datastructures import Cookie
 
 from offhook.domain.customer import Agent, Permission
+from offhook.domain.errors import InvalidError
 from offhook.domain.ids import NIL_UUID
 from offhook.store.agents import get_agent
 from offhook.web.asking import AnyRequest, caller_in, exchange_of, services_of
 
-Text = Annotated[str, msgspec.Meta(min_length=1, max_length=1_024)]
+_MAX_TEXT = 1_024
+_MAX_BODY_BYTES = 128 * 1024
 
 
 class LoginRequest(msgspec.Struct, frozen=True):
-    """A username and its password."""
+    """A username and its password, as somebody sent them: anything at all."""
 
-    username: Text
-    password: Text
+    username: Any = None
+    password: Any = None
 
 
 class LoginAnswer(msgspec.Struct, frozen=True):
@@ -30,13 +32,19 @@ class LoginAnswer(msgspec.Struct, frozen=True):
     token: str
 
 
-@post("/auth/login", status_code=200, tags=["auth"], security=[{}])
-async def log_in(request: AnyRequest, data: LoginRequest) -> Response[LoginAnswer]:
-    """Log in. A wrong password, an unknown user and a malformed body are all a 400."""
+@post("/auth/login", status_code=200, tags=["auth"], security=[{}], request_max_body_size=_MAX_BODY_BYTES)
+async def log_in(request: AnyRequest, body: bytes) -> Response[LoginAnswer]:
+    """Log in. A wrong password, an unknown user and a malformed body are all a 400, and too many of them a 429."""
     services = services_of(request)
-    services.auth_buckets.take(exchange_of(request).address(services.settings.trusted_proxies))
-    services.username_buckets.take(data.username)
-    token = await services.authenticator.log_in(data.username, data.password)
+    authenticator = services.authenticator
+    address = exchange_of(request).address(services.settings.trusted_proxies)
+    services.auth_buckets.take(address)
+    try:
+        username, password = read_log_in(body)
+    except InvalidError:
+        authenticator.malformed_log_in(address)
+        raise
+    token = await authenticator.log_in(username, password, address)
     cookie = Cookie(
         key="token",
         value=token,
@@ -46,7 +54,7 @@ async def log_in(request: AnyRequest, data: LoginRequest) -> Response[LoginAnswe
         samesite="strict",
         secure=services.settings.secure_cookies or request.url.scheme == "https",
     )
-    return Response(LoginAnswer(data.username, token), cookies=[cookie])
+    return Response(LoginAnswer(username, token), cookies=[cookie])
 
 
 @get("/v1.0/me", tags=["auth"])
@@ -72,3 +80,20 @@ async def me(request: AnyRequest) -> Agent:
         tm_update=None,
         tm_delete=None,
     )
+
+
+def read_log_in(body: bytes) -> tuple[str, str]:
+    """Username and password out of a request's body. Raises InvalidError naming what is malformed."""
+    try:
+        sent = msgspec.json.decode(body, type=LoginRequest)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        raise InvalidError(
+            'The body is not the JSON {"username": "…", "password": "…"}.', reason="INVALID_JSON_BODY", field="body"
+        ) from None
+    return _text("username", sent.username), _text("password", sent.password)
+
+
+def _text(name: str, value: Any) -> str:
+    if not isinstance(value, str) or not 1 <= len(value) <= _MAX_TEXT:
+        raise InvalidError(f"{name} is a text of 1 to {_MAX_TEXT} characters.", field=name)
+    return value
