@@ -66,6 +66,10 @@ class Store(Service):
         """The time of what is written; never before what was written already."""
         return self._writer.clock
 
+    @clock.setter
+    def clock(self, clock: SteadyClock) -> None:
+        self._writer.clock = clock
+
     @property
     def is_away(self) -> bool:
         """Whether the database, or this node's right to it, is lost for now: nothing may be begun."""
