@@ -46,8 +46,8 @@ class ServerArea(msgspec.Struct, frozen=True):
             "list of addresses",
             "",
             list_of(str),
-            "Proxies whose X-Forwarded-For, -Host and -Proto are believed. With one set, webhooks to loopback addresses "
-            "are refused.",
+            "Proxies whose X-Forwarded-For, -Host and -Proto are believed. With one set, webhooks to loopback "
+            "addresses are refused.",
         ),
     ]
 
