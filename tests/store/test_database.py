@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sqlite3
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from offhook.domain.errors import MisconfiguredError, UnavailableError
-from offhook.store import backlog, deliveries, schema
+from offhook.store import schema
 from offhook.store.backlog import START, load_due
 from offhook.store.database import Database, _alembic_config, sqlite_url
 from offhook.store.deliveries import list_deliveries
@@ -200,41 +199,3 @@ async def test_postgresql_going_away_and_coming_back(postgres: Postgres) -> None
     found, _ = await store.read(lambda connection: list_events(connection, customer, after=0))
     assert [event.position for event in found] == [1]
     await store.stop()
-
-
-@pytest.mark.parametrize(
-    ("statement", "index"),
-    [
-        ("load", "deliveries_pending"),
-        ("next", "deliveries_pending"),
-        ("events", "events_position"),
-        ("of event", "deliveries_event"),
-        ("exhausted", "deliveries_exhausted"),
-    ],
-)
-async def test_hot_queries_stay_on_their_index(tmp_path: Path, statement: str, index: str) -> None:
-    queries = {
-        "load": lambda c: backlog.load_due(c, 1, after=START, until_us=5, limit=5),
-        "next": lambda c: backlog.next_due_us(c, 1, after_us=5),
-        "events": lambda c: list_events(c, customer, after=0),
-        "of event": lambda c: deliveries.attempts_of_event(c, customer, event_id),
-        "exhausted": lambda c: list_deliveries(c, customer, status="exhausted"),
-    }
-    store = Store(Database(sqlite_url(tmp_path / "a.db")))
-    await store.start()
-    customer = await new_customer(store)
-    event_id = (await publish(store, customer, 3))[0]
-    seen: list[tuple[str, object]] = []
-
-    def explain(connection: sa.Connection) -> str:
-        sa.event.listen(connection, "before_cursor_execute", lambda *given: seen.append((given[2], given[3])))
-        queries[statement](connection)
-        plans = []
-        for text, values in seen:
-            plan = connection.connection.cursor().execute(f"EXPLAIN QUERY PLAN {text}", values)  # type: ignore[union-attr]
-            plans += [row[3] for row in plan.fetchall()]
-        return "\n".join(plans)
-
-    plan = await store.read(explain)
-    await store.stop()
-    assert re.search(rf"USING (COVERING )?INDEX {index}\b", plan), plan

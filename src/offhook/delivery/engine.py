@@ -33,7 +33,7 @@ from offhook.domain.outcome import Outcome
 from offhook.domain.retry import RetryPolicy
 from offhook.outbound.port import AttemptResult, Sender
 from offhook.store import destinations
-from offhook.store.backlog import load_delivery
+from offhook.store.backlog import START, load_delivery
 from offhook.store.store import Store
 from offhook.store.transaction import Committed
 
@@ -166,6 +166,9 @@ class Engine:
             queue.miss_commit(now_us)
             for delivery_key in committed.hurried:
                 queue.lanes.hurry(delivery_key, now_us)
+        for key in committed.rewound:
+            touched[key] = queue = self._queue(key)
+            queue.miss(START)
         for queue in touched.values():
             self._pump(queue)
 

@@ -20,7 +20,10 @@ _NODE_LOCK = 0x0FF4008
 
 
 class Database:
-    """The engines on one database. `url` is SQLAlchemy's; `sqlite_url(path)` makes one for a file."""
+    """The engines on one database. `url` is SQLAlchemy's; `sqlite_url(path)` makes one for a file.
+
+    `reader` is the node's own, `api_reader` that of what the API asks, each with `reader_count` connections.
+    """
 
     def __init__(self, url: str, *, reader_count: int = 4) -> None:
         self.url = _with_driver(url)
@@ -29,15 +32,11 @@ class Database:
         if self.is_sqlite:
             self.writer = _sqlite_engine(self.url, begin="BEGIN IMMEDIATE", pool_size=1)
             self.reader = _sqlite_engine(self.url, begin="BEGIN", pool_size=reader_count)
+            self.api_reader = _sqlite_engine(self.url, begin="BEGIN", pool_size=reader_count)
         else:
             self.writer = sa.create_engine(self.url, pool_size=1, max_overflow=1, pool_pre_ping=True)
-            self.reader = sa.create_engine(
-                self.url,
-                pool_size=reader_count,
-                max_overflow=0,
-                pool_pre_ping=True,
-                isolation_level="REPEATABLE READ",
-            )
+            self.reader = self._postgresql_reader()
+            self.api_reader = self._postgresql_reader()
         self._lock: sa.Connection | None = None
 
     def claim(self) -> None:
@@ -71,9 +70,19 @@ class Database:
     def close(self) -> None:
         """Close every connection."""
         self.reader.dispose()
+        self.api_reader.dispose()
         self.writer.dispose()
         if self._lock is not None:
             self._lock.close()
+
+    def _postgresql_reader(self) -> sa.Engine:
+        return sa.create_engine(
+            self.url,
+            pool_size=self.reader_count,
+            max_overflow=0,
+            pool_pre_ping=True,
+            isolation_level="REPEATABLE READ",
+        )
 
 
 def is_conflict(error: BaseException) -> bool:

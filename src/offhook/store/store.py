@@ -19,7 +19,6 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
@@ -29,12 +28,14 @@ import structlog
 from offhook.domain.errors import OffhookError, UnavailableError
 from offhook.store.clock import SteadyClock
 from offhook.store.database import Database, is_conflict, is_database_error
+from offhook.store.readers import Readers, limit_statements
 from offhook.store.transaction import Committed, Keys, Transaction
 
 T = TypeVar("T")
 Listener = Callable[[Committed], None]
 
 _MAX_GROUP = 1_000
+_MAX_API_READ_S = 3.0
 
 log = structlog.get_logger()
 
@@ -61,7 +62,10 @@ class Store:
         self._keys = Keys()
         self.clock = SteadyClock()
         self._customer_keys: dict[str, int] = {}
-        self._readers = ThreadPoolExecutor(database.reader_count, thread_name_prefix="store-reader")
+        self._readers = Readers(database.reader, database.reader_count, "reader")
+        self._api_readers = Readers(database.api_reader, database.reader_count, "api-reader", max_s=_MAX_API_READ_S)
+        if not database.is_sqlite:
+            limit_statements(database.api_reader, _MAX_API_READ_S)
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._connection: sa.Connection | None = None
@@ -81,7 +85,8 @@ class Store:
             self._stopping = True
             self._queue.put(None)
             await asyncio.to_thread(self._thread.join)
-        self._readers.shutdown(wait=True)
+        self._readers.close()
+        self._api_readers.close()
         self.database.close()
 
     def subscribe(self, listener: Listener) -> None:
@@ -102,8 +107,18 @@ class Store:
         return await future
 
     async def read(self, query: Callable[[sa.Connection], T]) -> T:
-        """Run `query` on a consistent snapshot, in a reader's thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, query)
+        """Run `query` on a consistent snapshot: what deliveries, log ins, calls and a start need. Any length.
+
+        Raises UnavailableError.
+        """
+        return await self._readers.read(query)
+
+    async def read_for_api(self, query: Callable[[sa.Connection], T]) -> T:
+        """Run `query` on a consistent snapshot, for whoever asks over the API: never in the way of `read`.
+
+        Raises UnavailableError, also if it takes too long.
+        """
+        return await self._api_readers.read(query)
 
     def _open(self) -> None:
         self.database.claim()
@@ -113,10 +128,6 @@ class Store:
                 "SELECT max(tm_create) FROM (SELECT tm_create FROM events ORDER BY key DESC LIMIT 1) AS newest"
             ).scalar()
         self.clock = SteadyClock(newest or 0)
-
-    def _read(self, query: Callable[[sa.Connection], T]) -> T:
-        with self.database.reader.begin() as connection:
-            return query(connection)
 
     def _run(self) -> None:
         while (first := self._queue.get()) is not None:
