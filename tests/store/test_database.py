@@ -22,11 +22,23 @@ from offhook.store.destinations import webhook_of
 from offhook.store.events import list_events
 from offhook.store.store import Store
 from tests.postgres import Postgres
-from tests.store.conftest import new_customer
+from tests.store.conftest import new_customer, rows
 from tests.store.test_group_commit import publish
 
 FIRST_VERSION = Path(__file__).parent / "fixtures" / "first_version.sql"
 FIRST_CUSTOMER = "5f0b1c7e-52a3-4a0e-8a35-4b9d3d7f9a02"
+
+LEFT_BEHIND = """
+INSERT INTO customers (key, id, name, detail, email, phone_number, address, status, rtp_debug, webhook_secret,
+    old_webhook_secret, tm_create) VALUES (1, 'c', '', '', '', '', '', 'active', false, 's', '', 1);
+INSERT INTO destinations (key, customer_key, activeflow_id, uri_key, method, held_reason) VALUES (1, 1, '', 2, '', '');
+INSERT INTO uris (key, destination_key, uri) VALUES (1, 1, 'https://old'), (2, 1, 'https://new');
+INSERT INTO subjects (key, customer_key, subject, sequence) VALUES (1, 1, 'call/kept', 1), (2, 1, 'order/silent', 9);
+INSERT INTO events (key, id, customer_key, position, type, subject_key, sequence, payload, tm_create)
+    VALUES (1, 'e', 1, 1, 'call_hungup', 1, 1, '', 1);
+INSERT INTO calls (key, id, customer_id, is_open, channel_id, document, tm_create) VALUES
+    (1, 'kept', 'c', false, '', '', 1), (2, 'live', 'c', true, '', '', 1), (3, 'left', 'c', false, '', '', 1)
+"""
 
 WRITER = """
 import asyncio, sys
@@ -110,6 +122,23 @@ async def test_a_file_of_the_first_version_is_upgraded_with_all_that_is_in_it(tm
     await publish(store, FIRST_CUSTOMER)
     with store.database.writer.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []
+    await store.stop()
+
+
+async def test_what_the_first_version_left_behind_is_forgotten_after_the_upgrade(database_url: str) -> None:
+    database = Database(database_url)
+    with database.writer.begin() as connection:
+        alembic.command.upgrade(_alembic_config(connection), "0001")
+        for statement in LEFT_BEHIND.split(";"):
+            connection.execute(sa.text(statement))
+    database.close()
+    store = Store(Database(database_url))
+    await store.start()
+    assert [row[0] for row in rows(store, "SELECT id FROM calls ORDER BY id")] == ["kept", "live"]
+    assert rows(store, "SELECT key FROM uris WHERE tm_replaced IS NOT NULL") == [(1,)]
+    assert rows(store, "SELECT subject FROM subjects WHERE forget_at IS NOT NULL") == [("order/silent",)]
+    (name,) = rows(store, "SELECT version_num FROM alembic_version")[0]
+    assert name == "0002"
     await store.stop()
 
 
