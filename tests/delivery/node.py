@@ -87,6 +87,7 @@ class Node:
 
     async def point(self, customer_id: str, uri: str, method: str = "POST") -> None:
         """What PUT /v1.0/customer does."""
+        await destinations.make_due(self.store, customer_id)
         await self.store.write(lambda tx: destinations.set_webhook(tx, customer_id, uri=uri, method=method))
 
     async def publish(self, customer_id: str, subjects: Sequence[str], data: bytes = b'{"n":1}') -> list[str]:
@@ -97,10 +98,18 @@ class Node:
         )
 
     async def deliveries(self, customer_id: str, status: str | None = None) -> list[DeliveryRow]:
-        rows, _ = await self.store.read(
-            lambda connection: list_deliveries(connection, customer_id, status=status, page_size=100_000)
-        )
-        return rows
+        """All of them, newest first."""
+        rows: list[DeliveryRow] = []
+        token = ""
+        while True:
+            found, token = await self.store.read(
+                lambda connection, token=token: list_deliveries(  # type: ignore[misc]
+                    connection, customer_id, status=status, page_token=token, page_size=100_000
+                )
+            )
+            rows += found
+            if not token:
+                return rows
 
     async def attempts(self, customer_id: str, event_id: str) -> list[AttemptRow]:
         return await self.store.read(lambda connection: attempts_of_event(connection, customer_id, event_id))

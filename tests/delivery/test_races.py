@@ -15,7 +15,7 @@ from offhook.delivery.memory import MemoryLimits
 from offhook.domain.errors import ConflictError
 from offhook.domain.retry import RetryPolicy
 from offhook.store import destinations
-from offhook.store.events import erase_subject
+from offhook.store.erasing import erase_subject
 from offhook.store.replay import Replay, replay, resend
 from tests.delivery.endpoint import Endpoint, Request
 from tests.delivery.node import Node
@@ -60,7 +60,7 @@ class Storm:
 
     async def erase(self) -> None:
         subject = f"call/{self.chance.randrange(8)}"
-        await self.node.store.write(lambda tx: erase_subject(tx, self.customer, subject))
+        await erase_subject(self.node.store, self.customer, subject)
         self.erased.update(self.expected.pop(subject, []))
 
     async def freeze(self) -> None:

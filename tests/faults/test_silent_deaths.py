@@ -52,7 +52,8 @@ web._Uvicorn.main_loop = fail
 _RETENTION = """
 from offhook.delivery.retention import Retention
 async def fail(self):
-    Retention.prune = whole
+    if len(open({trigger!r}).read()):
+        return await whole(self)
     raise RuntimeError("injected")
 whole, Retention.prune = Retention.prune, fail
 """
@@ -137,7 +138,7 @@ def test_a_node_whose_web_server_died_ends(faulty: Callable[..., OffhookServer],
     ended(server, "web server")
 
 
-def test_retention_that_failed_is_named_and_comes_back(faulty: Callable[..., OffhookServer]) -> None:
+def test_retention_that_failed_is_named_and_comes_back(faulty: Callable[..., OffhookServer], tmp_path: Path) -> None:
     server = faulty(_RETENTION)
     server.start(ready=False)
 
@@ -146,6 +147,7 @@ def test_retention_that_failed_is_named_and_comes_back(faulty: Callable[..., Off
         return status == 503 and "retention" in str(answer["error"]["details"])
 
     wait_until(says_missing, "retention is named")
+    (tmp_path / "trigger").write_text("now")
     server.wait_until_ready()
     assert "node.service_restarts" in server.log.read_text()
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
 import sqlite3
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import alembic.command
 import pytest
@@ -16,22 +14,33 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from offhook.domain.errors import MisconfiguredError, UnavailableError
-from offhook.store import backlog, deliveries, schema
+from offhook.store import schema
 from offhook.store.backlog import START, load_due
 from offhook.store.database import Database, _alembic_config, sqlite_url
 from offhook.store.deliveries import list_deliveries
-from offhook.store.destination_rows import destinations_with_pending
 from offhook.store.destinations import webhook_of
 from offhook.store.events import list_events
 from offhook.store.store import Store
 from offhook.store.transaction import Committed
 from tests.delivery.node import until
 from tests.postgres import Postgres
-from tests.store.conftest import new_customer
+from tests.store.conftest import new_customer, rows
 from tests.store.test_group_commit import publish
 
 FIRST_VERSION = Path(__file__).parent / "fixtures" / "first_version.sql"
 FIRST_CUSTOMER = "5f0b1c7e-52a3-4a0e-8a35-4b9d3d7f9a02"
+
+LEFT_BEHIND = """
+INSERT INTO customers (key, id, name, detail, email, phone_number, address, status, rtp_debug, webhook_secret,
+    old_webhook_secret, tm_create) VALUES (1, 'c', '', '', '', '', '', 'active', false, 's', '', 1);
+INSERT INTO destinations (key, customer_key, activeflow_id, uri_key, method, held_reason) VALUES (1, 1, '', 2, '', '');
+INSERT INTO uris (key, destination_key, uri) VALUES (1, 1, 'https://old'), (2, 1, 'https://new');
+INSERT INTO subjects (key, customer_key, subject, sequence) VALUES (1, 1, 'call/kept', 1), (2, 1, 'order/silent', 9);
+INSERT INTO events (key, id, customer_key, position, type, subject_key, sequence, payload, tm_create)
+    VALUES (1, 'e', 1, 1, 'call_hungup', 1, 1, '', 1);
+INSERT INTO calls (key, id, customer_id, is_open, channel_id, document, tm_create) VALUES
+    (1, 'kept', 'c', false, '', '', 1), (2, 'live', 'c', true, '', '', 1), (3, 'left', 'c', false, '', '', 1)
+"""
 
 WRITER = """
 import asyncio, sys
@@ -117,6 +126,23 @@ async def test_a_file_of_the_first_version_is_upgraded_with_all_that_is_in_it(tm
     await publish(store, FIRST_CUSTOMER)
     with store.database.writer.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []
+    await store.stop()
+
+
+async def test_what_the_first_version_left_behind_is_forgotten_after_the_upgrade(database_url: str) -> None:
+    database = Database(database_url)
+    with database.writer.begin() as connection:
+        alembic.command.upgrade(_alembic_config(connection), "0001")
+        for statement in LEFT_BEHIND.split(";"):
+            connection.execute(sa.text(statement))
+    database.close()
+    store = Store(Database(database_url))
+    await store.start()
+    assert [row[0] for row in rows(store, "SELECT id FROM calls ORDER BY id")] == ["kept", "live"]
+    assert rows(store, "SELECT key FROM uris WHERE tm_replaced IS NOT NULL") == [(1,)]
+    assert rows(store, "SELECT subject FROM subjects WHERE forget_at IS NOT NULL") == [("order/silent",)]
+    (name,) = rows(store, "SELECT version_num FROM alembic_version")[0]
+    assert name == "0002"
     await store.stop()
 
 
@@ -215,48 +241,3 @@ async def test_postgresql_going_away_and_coming_back(postgres: Postgres) -> None
     found, _ = await store.read(lambda connection: list_events(connection, customer, after=0))
     assert [event.position for event in found] == [1]
     await store.stop()
-
-
-@pytest.mark.parametrize(
-    ("statement", "index"),
-    [
-        ("load", "deliveries_pending"),
-        ("next", "deliveries_pending"),
-        ("holding", "deliveries_pending"),
-        ("of subject", "events_subject"),
-        ("survey", "deliveries_pending"),
-        ("events", "events_position"),
-        ("of event", "deliveries_event"),
-        ("exhausted", "deliveries_exhausted"),
-    ],
-)
-async def test_hot_queries_stay_on_their_index(tmp_path: Path, statement: str, index: str) -> None:
-    queries = {
-        "load": lambda c: backlog.load_due(c, 1, after=START, until_us=5, limit=5),
-        "next": lambda c: backlog.next_due_us(c, 1, after_us=5),
-        "holding": lambda c: backlog.load_holding(c, 1, failed_since_us=5, limit=5),
-        "of subject": lambda c: backlog.load_subject(c, webhook_of(c, customer).key, "order/1", place=(0, 0), limit=5),
-        "survey": lambda c: destinations_with_pending(c, until_us=5),
-        "events": lambda c: list_events(c, customer, after=0),
-        "of event": lambda c: deliveries.attempts_of_event(c, customer, event_id),
-        "exhausted": lambda c: list_deliveries(c, customer, status="exhausted"),
-    }
-    store = Store(Database(sqlite_url(tmp_path / "a.db")))
-    await store.start()
-    customer = await new_customer(store)
-    event_id = (await publish(store, customer, 3))[0]
-    seen: list[str] = []
-
-    def explain(connection: sa.Connection) -> str:
-        driver: Any = connection.connection.driver_connection
-        driver.set_trace_callback(seen.append)
-        queries[statement](connection)
-        driver.set_trace_callback(None)
-        plans = []
-        for text in seen:
-            plans += [row[3] for row in driver.execute(f"EXPLAIN QUERY PLAN {text}").fetchall()]
-        return "\n".join(plans)
-
-    plan = await store.read(explain)
-    await store.stop()
-    assert re.search(rf"USING (COVERING )?INDEX {index}\b", plan), plan

@@ -9,10 +9,11 @@ from offhook.domain.errors import ConflictError, InvalidError, NotFoundError
 from offhook.domain.outcome import Outcome
 from offhook.store import destinations
 from offhook.store.backlog import START, load_due, load_holding, next_due_us
+from offhook.store.cancelling import finish_cancelling
 from offhook.store.deliveries import attempts_of_event, deliveries_of_event, list_deliveries
-from offhook.store.events import erase_subject, get_event, list_events
+from offhook.store.erasing import erase_subject
+from offhook.store.events import get_event, list_events
 from offhook.store.replay import Replay, replay, resend
-from offhook.store.retention import Cutoffs, prune_step
 from offhook.store.stats import webhook_stats
 from offhook.store.store import Store
 from offhook.store.transaction import Committed
@@ -104,6 +105,7 @@ async def test_freezing_holds_recovering_releases_deleting_cancels(store: Store,
     await store.write(lambda tx: destinations.release_customer(tx, customer))
     assert await statuses(store, customer) == ["pending"]
     await store.write(lambda tx: destinations.cancel_customer(tx, customer))
+    await finish_cancelling(store)
     assert await statuses(store, customer) == ["cancelled"]
 
 
@@ -182,7 +184,7 @@ async def test_replay_takes_what_failed_and_leaves_what_succeeded_or_is_on_its_w
 async def test_erasing_takes_payloads_out_and_leaves_tombstones(store: Store, customer: str) -> None:
     (event_id,) = await publish(store, customer, subject="person/1")
     await publish(store, customer, subject="person/2")
-    assert await store.write(lambda tx: erase_subject(tx, customer, "person/1")) == 1
+    assert await erase_subject(store, customer, "person/1") == 1
     erased = await store.read(lambda connection: get_event(connection, customer, event_id))
     assert (erased.payload, erased.is_erased, erased.data) == (b"", True, b"null")
     assert [row.status for row in await store.read(lambda c: deliveries_of_event(c, customer, event_id))] == [
@@ -200,7 +202,7 @@ async def test_an_answer_that_comes_after_the_erasure_is_not_kept(store: Store, 
     (delivery,) = await store.read(
         lambda connection: load_due(connection, webhook.key, after=START, until_us=FAR, limit=9)
     )
-    await store.write(lambda tx: erase_subject(tx, customer, "person/1"))
+    await erase_subject(store, customer, "person/1")
     await store.write(lambda tx: tx.record(record(delivery.key, webhook.key, status="pending", due_us=FAR)))
     assert await store.read(lambda connection: attempts_of_event(connection, customer, event_id)) == []
     assert rows(store, "SELECT count(*) FROM attempts")[0][0] == 0
@@ -220,32 +222,3 @@ async def test_a_foreign_page_token_is_refused(store: Store, customer: str, toke
     with pytest.raises(InvalidError) as refused:
         await store.read(lambda connection: list_deliveries(connection, customer, page_token=token))
     assert refused.value.field == "page_token"
-
-
-async def test_old_events_are_forgotten_and_pending_ones_are_kept(store: Store, customer: str) -> None:
-    await publish(store, customer, 3)
-    webhook = await store.read(lambda connection: destinations.webhook_of(connection, customer))
-    first, *_ = await store.read(
-        lambda connection: load_due(connection, webhook.key, after=START, until_us=FAR, limit=9)
-    )
-    await store.write(lambda tx: tx.record(record(first.key, webhook.key, status="succeeded")))
-    young = Cutoffs(default_us=0, by_family_us={})
-    assert (await store.write(lambda tx: prune_step(tx, young, after_key=0))).event_count == 0
-    other_family = Cutoffs(default_us=0, by_family_us={"call": FAR})
-    assert (await store.write(lambda tx: prune_step(tx, other_family, after_key=0))).event_count == 0
-    old = Cutoffs(default_us=FAR, by_family_us={})
-    assert (await store.write(lambda tx: prune_step(tx, old, after_key=0))).event_count == 1
-    found, cursor = await store.read(lambda connection: list_events(connection, customer, after=0))
-    assert [event.position for event in found] == [2, 3]
-    assert cursor == 3
-
-
-async def test_a_forgotten_calls_subject_goes_and_any_other_keeps_its_sequence(store: Store) -> None:
-    customer = await new_customer(store, uri="")
-    await publish(store, customer, 2, subject="call/1")
-    await publish(store, customer, 2, subject="order/1")
-    await store.write(lambda tx: prune_step(tx, Cutoffs(default_us=FAR, by_family_us={}), after_key=0))
-    assert [row[0] for row in rows(store, "SELECT subject FROM subjects")] == ["order/1"]
-    await publish(store, customer, subject="order/1")
-    found, _ = await store.read(lambda connection: list_events(connection, customer, after=0))
-    assert [(event.position, event.sequence) for event in found] == [(5, 3)]

@@ -39,7 +39,7 @@ from offhook.domain.retry import RetryPolicy
 from offhook.node.service import Service
 from offhook.outbound.port import AttemptResult, Sender
 from offhook.store import destinations
-from offhook.store.backlog import FOREVER_US, load_delivery
+from offhook.store.backlog import FOREVER_US, START, load_delivery
 from offhook.store.destination_rows import destinations_with_pending
 from offhook.store.store import Store
 from offhook.store.transaction import Committed
@@ -204,6 +204,9 @@ class Engine(Service):
                     queue.lanes.hurry(delivery_key, now_us)
             except Exception:
                 self._mend(queue)
+        for key in committed.rewound:
+            touched[key] = queue = self._queues.of(key)
+            queue.miss(START)
         for queue in touched.values():
             self._pump(queue)
 

@@ -34,10 +34,14 @@ _columns = (
     events.c.payload,
     subjects.c.subject,
 )
-_select: sa.Select[Any] = sa.select(*_columns).select_from(
-    deliveries.join(events, events.c.key == deliveries.c.event_key).outerjoin(
-        subjects, subjects.c.key == events.c.subject_key
+_select: sa.Select[Any] = (
+    sa.select(*_columns)
+    .select_from(
+        deliveries.join(events, events.c.key == deliveries.c.event_key).outerjoin(
+            subjects, subjects.c.key == events.c.subject_key
+        )
     )
+    .where(~schema.IS_ERASING)
 )
 
 

@@ -30,8 +30,15 @@ _FAULTS_OF_OURS = {
 }
 
 
+MAX_API_READ = timedelta(seconds=3)
+"""How long one question of the API may take."""
+
+
 class Database:
     """The engines on one database. `url` is SQLAlchemy's; `sqlite_url(path)` makes one for a file.
+
+    `reader` is the node's own, `api_reader` that of what the API asks, each with `reader_count` connections.
+
 
     The writing engine has one connection. On PostgreSQL that holds the node's lock, so connecting raises TakenError
     while another node runs (for SQLite the data folder is locked). `answer_time` is how long PostgreSQL may take over
@@ -54,9 +61,11 @@ class Database:
         if self.is_sqlite:
             self.writer = _sqlite_engine(self.url, begin="BEGIN IMMEDIATE", pool_size=1)
             self.reader = _sqlite_engine(self.url, begin="BEGIN", pool_size=reader_count)
+            self.api_reader = _sqlite_engine(self.url, begin="BEGIN", pool_size=reader_count)
         else:
             self.writer = writing_engine(self.url, answer_time, name=f"offhook {secrets.token_hex(8)}")
             self.reader = reading_engine(self.url, answer_time, pool_size=reader_count)
+            self.api_reader = reading_engine(self.url, min(answer_time, MAX_API_READ), pool_size=reader_count)
 
     def migrate(self) -> None:
         """Bring the schema up to this version's, from any older one or from nothing. Raises MisconfiguredError."""
@@ -79,6 +88,7 @@ class Database:
     def close(self) -> None:
         """Close every connection, and with the writing one let go of the node's lock."""
         self.reader.dispose()
+        self.api_reader.dispose()
         self.writer.dispose()
 
 

@@ -5,6 +5,8 @@ Whatever changes a destination's uri, method, secrets or state adds its key to `
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import sqlalchemy as sa
 
 from offhook.domain.delivery import Destination
@@ -12,12 +14,18 @@ from offhook.domain.errors import NotFoundError
 from offhook.store import schema
 from offhook.store.destination_rows import SELECT, destination_of
 from offhook.store.schema import customers, deliveries, destinations, uris
+from offhook.store.steps import BITE, OF, in_bites, in_steps, run_for_each
+from offhook.store.store import Store
 from offhook.store.transaction import Transaction
 
 OFF = "off"
 GONE = "gone"
 FAILING = "failing"
 FROZEN = "frozen"
+DELETED = "deleted"
+
+# New failures between the last step of `make_due` and the change that it prepares: there are a few at most.
+_MAX_LATE = 1_000
 
 
 def add_destination(tx: Transaction, customer_id: str) -> int:
@@ -30,8 +38,12 @@ def add_destination(tx: Transaction, customer_id: str) -> int:
 
 
 def set_webhook(tx: Transaction, customer_id: str, *, uri: str, method: str) -> None:
-    """Point the customer's webhook to `uri`, with a clean health; "" holds what is pending. Raises NotFoundError."""
+    """Point the customer's webhook to `uri`, with a clean health; "" holds what is pending. Raises NotFoundError.
+
+    `make_due` comes first where much may wait for a retry.
+    """
     key = _key_of(tx, customer_id)
+    _replace_uris(tx, [key])
     uri_key = None
     if uri:
         uri_key = tx.next_key("uris")
@@ -52,7 +64,10 @@ def set_webhook(tx: Transaction, customer_id: str, *, uri: str, method: str) -> 
 
 
 def enable_webhook(tx: Transaction, customer_id: str) -> None:
-    """Use a disabled webhook again, with a clean health. Raises NotFoundError. One that is off stays off."""
+    """Use a disabled webhook again, with a clean health. Raises NotFoundError. One that is off stays off.
+
+    `make_due` comes first where much may wait for a retry.
+    """
     key = _key_of(tx, customer_id)
     tx.connection.execute(
         sa.update(destinations)
@@ -96,22 +111,39 @@ def release_customer(tx: Transaction, customer_id: str) -> None:
 
 
 def cancel_customer(tx: Transaction, customer_id: str) -> None:
-    """Switch a customer's destinations off for good; what is pending is cancelled."""
+    """Switch a customer's destinations off for good. What is pending is cancelled in steps (`cancelling`)."""
     customer_key = tx.customer_key(customer_id)
     keys = list(
         tx.reader.execute(sa.select(destinations.c.key).where(destinations.c.customer_key == customer_key)).scalars()
     )
+    _replace_uris(tx, keys)
     tx.connection.execute(
         sa.update(destinations)
         .where(destinations.c.key.in_(keys))
-        .values(uri_key=None, method="", held_reason=OFF, failing_since=None, tm_update=tx.now_us)
-    )
-    tx.connection.execute(
-        sa.update(deliveries)
-        .where(deliveries.c.destination_key.in_(keys), schema.IS_PENDING)
-        .values(status=int(schema.DeliveryStatus.CANCELLED), tm_done=tx.now_us)
+        .values(uri_key=None, method="", held_reason=DELETED, failing_since=None, tm_update=tx.now_us)
     )
     tx.committed.changed.update(keys)
+    tx.committed.has_left_over = True
+
+
+async def make_due(store: Store, customer_id: str) -> None:
+    """Prepare `set_webhook` and `enable_webhook`: what waits for a retry waits no longer.
+
+    It takes its old place in the order, in steps, before the webhook is used again. May be repeated.
+    """
+    statement = (
+        sa.select(destinations.c.key)
+        .join(customers, customers.c.key == destinations.c.customer_key)
+        .where(customers.c.id == customer_id, destinations.c.activeflow_id == "")
+    )
+    key = await store.read(lambda connection: connection.execute(statement).scalar())
+    if key is not None:
+        await in_steps(store, lambda tx, after: make_due_step(tx, key, after), 0)
+
+
+def make_due_step(tx: Transaction, key: int, after: int) -> int | None:
+    """Make due for a moment what failed, beyond the delivery key `after`; the key to go on from."""
+    return in_bites(lambda here: _make_due(tx, key, here), after)
 
 
 def secrets_changed(tx: Transaction, customer_id: str) -> None:
@@ -138,13 +170,40 @@ def _key_of(tx: Transaction, customer_id: str) -> int:
     return add_destination(tx, customer_id) if key is None else key
 
 
-def _send_at_once(tx: Transaction, key: int) -> None:
-    """What waits for a retry waits no longer, and takes its old place in the order."""
-    tx.connection.execute(
-        sa.update(deliveries)
-        .where(deliveries.c.destination_key == key, schema.IS_PENDING, deliveries.c.attempt_count > 0)
-        .values(due_at=deliveries.c.tm_create)
+def _make_due(tx: Transaction, key: int, after: int) -> int | None:
+    failed = (
+        sa.select(deliveries.c.key, deliveries.c.due_at, deliveries.c.tm_create)
+        .where(deliveries.c.destination_key == key, schema.HAS_FAILED, deliveries.c.key > after)
+        .order_by(deliveries.c.key)
+        .limit(BITE)
     )
+    rows = tx.reader.execute(failed).all()
+    _take_old_place(tx, key, [row.key for row in rows if row.due_at != row.tm_create])
+    return rows[-1].key if len(rows) == BITE else None
+
+
+def _send_at_once(tx: Transaction, key: int) -> None:
+    """What failed since `make_due` looked at it: the only ones that are due later."""
+    late = (
+        sa.select(deliveries.c.key)
+        .where(deliveries.c.destination_key == key, schema.IS_PENDING, deliveries.c.due_at > tx.now_us)
+        .order_by(deliveries.c.due_at, deliveries.c.key)
+        .limit(_MAX_LATE)
+    )
+    _take_old_place(tx, key, tx.reader.execute(late).scalars().all())
+
+
+def _take_old_place(tx: Transaction, key: int, delivery_keys: Sequence[int]) -> None:
+    statement = sa.update(deliveries).where(deliveries.c.key == OF).values(due_at=deliveries.c.tm_create)
+    run_for_each(tx, statement, delivery_keys)
+    if delivery_keys:
+        tx.committed.rewound.add(key)
+
+
+def _replace_uris(tx: Transaction, keys: Sequence[int]) -> None:
+    """Note when the present uris went out of use."""
+    present = sa.select(destinations.c.uri_key).where(destinations.c.key.in_(keys))
+    tx.connection.execute(sa.update(uris).where(uris.c.key.in_(present)).values(tm_replaced=tx.now_us))
 
 
 def _change_all(tx: Transaction, customer_key: int, *, from_reason: str, to_reason: str) -> None:

@@ -138,16 +138,23 @@ destinations = sa.Table(
     sa.Column("tm_update", Micros, nullable=True),
     sa.UniqueConstraint("customer_key", "activeflow_id"),
 )
+# Those whose customer was deleted and that may still have something pending: it is cancelled in steps.
+IS_DELETED = destinations.c.held_reason == sa.text("'deleted'")
+sa.Index("destinations_deleted", destinations.c.key, sqlite_where=IS_DELETED, postgresql_where=IS_DELETED)
 
-# Every uri a destination ever had, so that an attempt can name its own by a number.
+# Every uri a destination had, so that an attempt can name its own by a number.
 uris = sa.Table(
     "uris",
     metadata,
     sa.Column("key", Key, primary_key=True, autoincrement=False),
     sa.Column("destination_key", sa.BigInteger, nullable=False),
     sa.Column("uri", sa.Text, nullable=False),
+    # When its destination was pointed elsewhere; null while it is in use.
+    sa.Column("tm_replaced", Micros, nullable=True),
 )
 sa.Index("uris_destination", uris.c.destination_key)
+_replaced = uris.c.tm_replaced.is_not(None)
+sa.Index("uris_replaced", uris.c.tm_replaced, uris.c.key, sqlite_where=_replaced, postgresql_where=_replaced)
 
 subjects = sa.Table(
     "subjects",
@@ -156,8 +163,16 @@ subjects = sa.Table(
     sa.Column("customer_key", sa.BigInteger, nullable=False),
     sa.Column("subject", sa.Text, nullable=False),
     sa.Column("sequence", sa.BigInteger, nullable=False),
+    # Set while an erasure is under way: events up to this sequence are as good as erased.
+    sa.Column("erase_to", sa.BigInteger, nullable=True),
+    # Set when its last event was forgotten: from then on it may be forgotten too. A new event sets it back.
+    sa.Column("forget_at", Micros, nullable=True),
     sa.UniqueConstraint("customer_key", "subject"),
 )
+_erasing = subjects.c.erase_to.is_not(None)
+sa.Index("subjects_erasing", subjects.c.key, sqlite_where=_erasing, postgresql_where=_erasing)
+_forgettable = subjects.c.forget_at.is_not(None)
+sa.Index("subjects_forget", subjects.c.forget_at, sqlite_where=_forgettable, postgresql_where=_forgettable)
 
 events = sa.Table(
     "events",
@@ -182,6 +197,9 @@ sa.Index(
     sqlite_where=events.c.subject_key.is_not(None),
     postgresql_where=events.c.subject_key.is_not(None),
 )
+
+# What an erasure under way has not come to yet, wherever events are read with their subject.
+IS_ERASING = sa.and_(subjects.c.erase_to.is_not(None), events.c.sequence <= subjects.c.erase_to)
 
 deliveries = sa.Table(
     "deliveries",
@@ -209,6 +227,8 @@ deliveries = sa.Table(
 # Written into the statement, not bound to it: only so can a planner use the partial indexes below.
 IS_PENDING = deliveries.c.status == sa.text(str(int(DeliveryStatus.PENDING)))
 IS_EXHAUSTED = deliveries.c.status == sa.text(str(int(DeliveryStatus.EXHAUSTED)))
+IS_CANCELLED = deliveries.c.status == sa.text(str(int(DeliveryStatus.CANCELLED)))
+HAS_FAILED = sa.and_(IS_PENDING, deliveries.c.attempt_count > sa.text("0"))
 sa.Index(
     "deliveries_pending",
     deliveries.c.destination_key,
@@ -217,12 +237,26 @@ sa.Index(
     sqlite_where=IS_PENDING,
     postgresql_where=IS_PENDING,
 )
+# What a list of one status reads. Those that succeeded are found among all: they are most of them.
+for _name, _condition in (
+    ("waiting", IS_PENDING),
+    ("exhausted", IS_EXHAUSTED),
+    ("cancelled", IS_CANCELLED),
+):
+    sa.Index(
+        f"deliveries_{_name}",
+        deliveries.c.customer_key,
+        deliveries.c.key,
+        sqlite_where=_condition,
+        postgresql_where=_condition,
+    )
+# What waits for a retry: no row is in it that succeeds at once.
 sa.Index(
-    "deliveries_exhausted",
-    deliveries.c.customer_key,
+    "deliveries_failed",
+    deliveries.c.destination_key,
     deliveries.c.key,
-    sqlite_where=IS_EXHAUSTED,
-    postgresql_where=IS_EXHAUSTED,
+    sqlite_where=HAS_FAILED,
+    postgresql_where=HAS_FAILED,
 )
 sa.Index("deliveries_event", deliveries.c.event_key)
 sa.Index("deliveries_customer", deliveries.c.customer_key, deliveries.c.key)
@@ -267,3 +301,18 @@ calls = sa.Table(
 sa.Index("calls_customer", calls.c.customer_id, calls.c.tm_create, calls.c.key)
 _open = calls.c.is_open
 sa.Index("calls_open", calls.c.key, sqlite_where=_open, postgresql_where=_open)
+
+# How far retention has come: the key of the last event that each of its rules has looked at.
+retention_places = sa.Table(
+    "retention_places",
+    metadata,
+    sa.Column("rule", sa.Text, primary_key=True),
+    sa.Column("event_key", sa.BigInteger, nullable=False),
+)
+
+# Events that were pending when retention came by: it looks at them again.
+overdue_events = sa.Table(
+    "overdue_events",
+    metadata,
+    sa.Column("event_key", Key, primary_key=True, autoincrement=False),
+)

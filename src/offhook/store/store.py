@@ -14,9 +14,7 @@ it is back, listeners are told that what was committed meanwhile is not known.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Container, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -25,16 +23,15 @@ import structlog
 from offhook.domain.errors import OffhookError, UnavailableError
 from offhook.node.service import Service
 from offhook.store.clock import SteadyClock
-from offhook.store.database import Database, is_database_error, is_unavailable
-from offhook.store.refusals import reason_of, refusal_of
+from offhook.store.database import MAX_API_READ, Database, is_database_error
+from offhook.store.readers import Readers
+from offhook.store.refusals import refusal_of
 from offhook.store.transaction import Committed, Transaction
 from offhook.store.writer import Change, Writer, unknown_end
 
 T = TypeVar("T")
 Listener = Callable[[Committed], None]
 
-# A reading session that was dead before it was used says so within this time.
-_AT_ONCE_S = 1.0
 
 log = structlog.get_logger()
 
@@ -46,7 +43,9 @@ class Store(Service):
         self.database = database
         self._listeners: list[Listener] = []
         self._writer = Writer(database, self)
-        self._readers = ThreadPoolExecutor(database.reader_count, thread_name_prefix="store-reader")
+        count, check = database.reader_count, self._refuse_while_away
+        self._readers = Readers(database.reader, count, "reader", check)
+        self._api_readers = Readers(database.api_reader, count, "api-reader", check, max_time=MAX_API_READ)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping = False
         self._over = asyncio.Event()
@@ -102,7 +101,8 @@ class Store(Service):
         self._stopping = True
         has_ended = await self._writer.stop()
         self._over.set()
-        await asyncio.to_thread(self._readers.shutdown, cancel_futures=True)
+        for readers in (self._readers, self._api_readers):
+            await asyncio.to_thread(readers.close)
         if has_ended:
             self.database.close()
         else:
@@ -127,12 +127,18 @@ class Store(Service):
         return await future
 
     async def read(self, query: Callable[[sa.Connection], T]) -> T:
-        """Run `query` on a consistent snapshot, in a reader's thread; twice, if its session had died before.
+        """Run `query` on a consistent snapshot: what deliveries, log ins, calls and a start need. Any length.
 
         Raises what `query` raises, and UnavailableError when the database cannot be read.
         """
-        self._refuse_while_away()
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, query)
+        return await self._readers.read(query)
+
+    async def read_for_api(self, query: Callable[[sa.Connection], T]) -> T:
+        """Run `query` on a consistent snapshot, for whoever asks over the API: never in the way of `read`.
+
+        Raises as `read`, and UnavailableError also if it takes too long.
+        """
+        return await self._api_readers.read(query)
 
     def ended(self, group: Sequence[Change[Any]], committed: Committed) -> None:
         """The writer has committed or refused these."""
@@ -166,31 +172,6 @@ class Store(Service):
     def _refuse_while_away(self) -> None:
         if self.is_away:
             raise UnavailableError("The database cannot be reached right now. Try again in a moment.")
-
-    def _read(self, query: Callable[[sa.Connection], T]) -> T:
-        # It may have waited for a thread.
-        self._refuse_while_away()
-        try:
-            return self._read_on_any(query)
-        except Exception as error:
-            if not is_unavailable(error):
-                raise
-            log.error("store.read_failed", error=reason_of(error))
-            raise UnavailableError("The database cannot be read right now. Try again in a moment.") from error
-
-    def _read_on_any(self, query: Callable[[sa.Connection], T]) -> T:
-        """Asking each session whether it lives before it is used would cost every read a round trip."""
-        began_s = time.monotonic()
-        try:
-            return self._read_once(query)
-        except sa.exc.DBAPIError as error:
-            if not error.connection_invalidated or time.monotonic() - began_s > _AT_ONCE_S:
-                raise
-        return self._read_once(query)
-
-    def _read_once(self, query: Callable[[sa.Connection], T]) -> T:
-        with self.database.reader.begin() as connection:
-            return query(connection)
 
     def _call(self, callback: Callable[[], None]) -> None:
         assert self._loop is not None

@@ -62,7 +62,8 @@ class _Statements:
         self.advance_sequence = Prepared(
             upsert.on_conflict_do_update(
                 index_elements=["customer_key", "subject"],
-                set_={"sequence": subjects.c.sequence + upsert.excluded.sequence},
+                # A subject that has an event again is not forgotten.
+                set_={"sequence": subjects.c.sequence + upsert.excluded.sequence, "forget_at": sa.null()},
             ).returning(subjects.c.key, subjects.c.sequence),
             ("key", "customer_key", "subject", "sequence"),
             dialect_name,
@@ -125,8 +126,10 @@ class Committed(msgspec.Struct):
 
     `changed` are destinations whose uri, method, secrets or state is another now; `woken` those that have pending
     deliveries which are not in `deliveries`; `erased` subjects (customer id, subject) whose payloads are gone.
-    `hurried` are pending deliveries that are due now, whatever was said before. `destinations` are those that
-    `deliveries` go to, by key, as they are now; without those in `Store.known_destinations`.
+    `hurried` are pending deliveries that are due now, whatever was said before; `rewound` destinations some of whose
+    pending deliveries have become due at a time in the past. `destinations` are those that `deliveries` go to, by key,
+    as they are now; without those in `Store.deliver_to`.
+    `has_left_over` says that something is left to be done in small steps (`store.steps`).
     `everything` says that what was committed is not known (the database went away during the commit): look again.
     """
 
@@ -137,6 +140,8 @@ class Committed(msgspec.Struct):
     woken: set[int] = msgspec.field(default_factory=set)
     erased: set[tuple[str, str]] = msgspec.field(default_factory=set)
     hurried: set[int] = msgspec.field(default_factory=set)
+    rewound: set[int] = msgspec.field(default_factory=set)
+    has_left_over: bool = False
     everything: bool = False
 
 

@@ -64,6 +64,7 @@ REASONS: dict[str, str] = {
     "PAYLOAD_TOO_LARGE": "The request or an event is larger than the limit.",
     "RATE_LIMIT_EXCEEDED": "Too many requests; Retry-After says when to come back.",
     "SERVICE_UNAVAILABLE": "Something this depends on is not there right now. Nothing was done; try again.",
+    "QUERY_TOO_LONG": "The answer would take too long to find. Ask for less, or try again in a moment.",
     "INTERNAL": "A fault of ours. The request id finds it in the server's log.",
 }
 

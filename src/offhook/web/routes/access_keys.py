@@ -32,7 +32,7 @@ class AccessKeyChange(msgspec.Struct, frozen=True):
 async def list_keys(request: AnyRequest, page_size: int | None = None, page_token: str = "") -> Listing:
     """The access keys, newest first, without their secrets."""
     customer_id = await customer_in(request, ADMIN)
-    page = await services_of(request).store.read(
+    page = await services_of(request).store.read_for_api(
         lambda connection: list_access_keys(
             connection, customer_id, page_token=page_token, page_size=page_size_of(page_size)
         )
@@ -55,7 +55,9 @@ async def show_key(request: AnyRequest, key_id: str) -> AccessKey:
     """One access key."""
     customer_id = await customer_in(request, ADMIN)
     wanted = checked_id(key_id)
-    return await services_of(request).store.read(lambda connection: get_access_key(connection, customer_id, wanted))
+    return await services_of(request).store.read_for_api(
+        lambda connection: get_access_key(connection, customer_id, wanted)
+    )
 
 
 @put("/v1.0/accesskeys/{key_id:str}", tags=["access keys"])

@@ -58,7 +58,7 @@ class NewPassword(msgspec.Struct, frozen=True):
 async def list_all(request: AnyRequest, page_size: int | None = None, page_token: str = "") -> Listing:
     """The agents, newest first."""
     customer_id = await customer_in(request, MANAGERS)
-    page = await services_of(request).store.read(
+    page = await services_of(request).store.read_for_api(
         lambda connection: list_agents(
             connection, customer_id, page_token=page_token, page_size=page_size_of(page_size)
         )
@@ -88,7 +88,7 @@ async def show(request: AnyRequest, agent_id: str) -> Agent:
     """One agent."""
     customer_id = await customer_in(request, MANAGERS)
     wanted = checked_id(agent_id)
-    return await services_of(request).store.read(lambda connection: get_agent(connection, customer_id, wanted))
+    return await services_of(request).store.read_for_api(lambda connection: get_agent(connection, customer_id, wanted))
 
 
 @put("/v1.0/agents/{agent_id:str}", tags=["agents"])
@@ -113,7 +113,7 @@ async def change_password(request: AnyRequest, agent_id: str, data: NewPassword)
     needed = MANAGERS | Permission.CUSTOMER_AGENT if wanted == caller.agent_id else Permission.CUSTOMER_ADMIN
     customer_id = await customer_for(request, caller, needed)
     services = services_of(request)
-    target = await services.store.read(lambda connection: get_agent(connection, customer_id, wanted))
+    target = await services.store.read_for_api(lambda connection: get_agent(connection, customer_id, wanted))
     checked_permission(caller, target.permission)
     return await services.accounts.change_password(customer_id, wanted, data.password)
 
@@ -127,7 +127,7 @@ async def remove(request: AnyRequest, agent_id: str) -> Agent:
     if wanted == caller.agent_id:
         raise NotAllowedError("You cannot delete yourself. Let another agent do it.", field="id")
     services = services_of(request)
-    target = await services.store.read(lambda connection: get_agent(connection, customer_id, wanted))
+    target = await services.store.read_for_api(lambda connection: get_agent(connection, customer_id, wanted))
     checked_permission(caller, target.permission)
     return await services.accounts.delete_agent(customer_id, wanted)
 

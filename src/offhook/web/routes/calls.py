@@ -14,7 +14,7 @@ from offhook.web.asking import AnyRequest, Listing, checked_id, customer_in, pag
 async def list_all(request: AnyRequest, page_size: int | None = None, page_token: str = "") -> Listing:
     """The calls, newest first."""
     customer_id = await customer_in(request, MANAGERS)
-    page = await services_of(request).store.read(
+    page = await services_of(request).store.read_for_api(
         lambda connection: list_calls(connection, customer_id, page_token=page_token, page_size=page_size_of(page_size))
     )
     return Listing(page.result, page.next_page_token)
@@ -25,7 +25,7 @@ async def show(request: AnyRequest, call_id: str) -> Call:
     """One call."""
     customer_id = await customer_in(request, MANAGERS)
     wanted = checked_id(call_id)
-    return await services_of(request).store.read(lambda connection: get_call(connection, customer_id, wanted))
+    return await services_of(request).store.read_for_api(lambda connection: get_call(connection, customer_id, wanted))
 
 
 @post("/v1.0/calls/{call_id:str}/hangup", status_code=200, tags=["calls"])

@@ -18,7 +18,7 @@ from offhook.domain.customer import (
 )
 from offhook.store.customers import PROFILE_FIELDS, get_customer
 from offhook.store.deliveries import AttemptRow
-from offhook.store.destinations import enable_webhook
+from offhook.store.destinations import enable_webhook, make_due
 from offhook.web.asking import AnyRequest, customer_in, services_of
 from offhook.web.services import Services
 
@@ -54,7 +54,7 @@ class NewSecret(msgspec.Struct, frozen=True):
 async def show(request: AnyRequest) -> Customer:
     """The customer's profile, webhook and webhook secret."""
     customer_id = await customer_in(request, MANAGERS)
-    return await services_of(request).store.read(
+    return await services_of(request).store.read_for_api(
         lambda connection: get_customer(connection, customer_id, with_secret=True)
     )
 
@@ -90,6 +90,7 @@ async def enable(request: AnyRequest) -> Customer:
         enable_webhook(tx, customer_id)
         return get_customer(tx.reader, customer_id)
 
+    await make_due(services.store, customer_id)
     return await services.store.write(do)
 
 

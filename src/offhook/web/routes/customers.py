@@ -22,7 +22,7 @@ class NewCustomer(CustomerChange, frozen=True, kw_only=True):
 async def list_all(request: AnyRequest, page_size: int | None = None, page_token: str = "") -> Listing:
     """Every customer, newest first."""
     await operator_in(request)
-    page = await services_of(request).store.read(
+    page = await services_of(request).store.read_for_api(
         lambda connection: list_customers(connection, page_token=page_token, page_size=page_size_of(page_size))
     )
     return Listing(page.result, page.next_page_token)
@@ -39,7 +39,7 @@ async def create(request: AnyRequest, data: NewCustomer) -> Customer:
     uri = checked_uri(data.webhook_uri or "", services.policy)
     method = checked_method(data.webhook_method or "", uri)
     customer_id = await services.accounts.create_customer(checked_profile(data), username, data.password, uri, method)
-    return await services.store.read(lambda connection: get_customer(connection, customer_id, with_secret=True))
+    return await services.store.read_for_api(lambda connection: get_customer(connection, customer_id, with_secret=True))
 
 
 @get("/v1.0/customers/{customer:str}", tags=["customers"])
@@ -47,7 +47,7 @@ async def show(request: AnyRequest, customer: str) -> Customer:
     """One customer."""
     await operator_in(request)
     wanted = checked_id(customer)
-    return await services_of(request).store.read(lambda connection: get_customer(connection, wanted))
+    return await services_of(request).store.read_for_api(lambda connection: get_customer(connection, wanted))
 
 
 @put("/v1.0/customers/{customer:str}", tags=["customers"])

@@ -16,7 +16,7 @@ _LONGEST_S = 31 * _DAY_S
 
 
 class DeliveryPage(msgspec.Struct, frozen=True):
-    """Newest first."""
+    """Newest first. A page may hold less than was asked for, or nothing: `next_page_token` is empty at the end only."""
 
     result: list[DeliveryRow]
     next_page_token: str
@@ -31,9 +31,13 @@ async def list_all(
     page_size: int | None = None,
     page_token: str = "",
 ) -> DeliveryPage:
-    """The deliveries: pending, held, succeeded, exhausted, cancelled."""
+    """The deliveries: pending, held, succeeded, exhausted, cancelled.
+
+    One request looks at 10,000 deliveries at most. If few of them match, its page is short or empty, and
+    `next_page_token` goes on from there; it is empty only when there is nothing more.
+    """
     customer_id = await customer_in(request, MANAGERS)
-    rows, token = await services_of(request).store.read(
+    rows, token = await services_of(request).store.read_for_api(
         lambda connection: list_deliveries(
             connection,
             customer_id,
@@ -57,6 +61,6 @@ async def stats(request: AnyRequest, seconds: int = _DAY_S) -> WebhookStats:
         )
     store = services_of(request).store
     now_us = store.clock.now_us()
-    return await store.read(
+    return await store.read_for_api(
         lambda connection: webhook_stats(connection, customer_id, since_us=now_us - seconds * 1_000_000, now_us=now_us)
     )

@@ -16,7 +16,8 @@ from offhook.domain.errors import InvalidError
 from offhook.domain.event import Event
 from offhook.domain.times import from_us, rfc3339, to_us
 from offhook.store.deliveries import AttemptRow, DeliveryRow, attempts_of_event, deliveries_of_event
-from offhook.store.events import erase_subject, get_event, list_events
+from offhook.store.erasing import erase_subject
+from offhook.store.events import get_event, list_events
 from offhook.store.replay import Replay, replay, resend
 from offhook.web.asking import AnyRequest, customer_in, page_size_of, services_of
 from offhook.web.pieces import JsonInPieces
@@ -113,11 +114,13 @@ async def list_all(
     """Everything since a cursor, oldest first, whether or not a webhook is set.
 
     `after` is a `next_cursor`, or a position; absent: from the beginning. One that this log has not reached, or of
-    another epoch (a backup was restored), is a 409.
+    another epoch (a backup was restored), is a 409. A page may hold less than `page_size`, or nothing, and not be the
+    last, if few events match `type` or `subject`: the last one is that whose `next_cursor` is the `after` that it was
+    asked with.
     """
     customer_id = await customer_in(request, MANAGERS)
     start = read_cursor(after, reason="INVALID_REQUEST_PARAMETER") if after else 0
-    found, position = await services_of(request).store.read(
+    found, position = await services_of(request).store.read_for_api(
         lambda connection: list_events(
             connection, customer_id, after=start, type=type, subject=subject, page_size=page_size_of(page_size)
         )
@@ -148,14 +151,14 @@ async def show(request: AnyRequest, event_id: str) -> EventWithDeliveries:
         fields = {name: getattr(shape, name) for name in shape.__struct_fields__}
         return EventWithDeliveries(**fields, deliveries=deliveries_of_event(connection, customer_id, event_id))
 
-    return await services_of(request).store.read(query)
+    return await services_of(request).store.read_for_api(query)
 
 
 @get("/v1.0/events/{event_id:str}/attempts", tags=["events"])
 async def attempts(request: AnyRequest, event_id: str) -> AttemptList:
     """Every attempt at an event."""
     customer_id = await customer_in(request, MANAGERS)
-    rows = await services_of(request).store.read(
+    rows = await services_of(request).store.read_for_api(
         lambda connection: attempts_of_event(connection, customer_id, event_id)
     )
     return AttemptList(rows)
@@ -177,7 +180,11 @@ async def replay_many(request: AnyRequest, data: ReplayRequest) -> Count:
 
 @delete("/v1.0/events", status_code=200, tags=["events"])
 async def erase(request: AnyRequest, subject: str = "") -> Count:
-    """Erase the payloads of a subject's events for good; a tombstone stays for each."""
+    """Erase the payloads of a subject's events for good; a tombstone stays for each.
+
+    From the first moment on none of them is sent or shown any more. The answer comes when all are gone; if it does
+    not come, the rest follows by itself. What is published about the subject meanwhile is not erased.
+    """
     customer_id = await customer_in(request, ADMIN)
     if not subject:
         raise InvalidError(
@@ -185,7 +192,7 @@ async def erase(request: AnyRequest, subject: str = "") -> Count:
             reason="MISSING_REQUEST_PARAMETER",
             field="subject",
         )
-    return Count(await services_of(request).store.write(lambda tx: erase_subject(tx, customer_id, subject)))
+    return Count(await erase_subject(services_of(request).store, customer_id, subject))
 
 
 def _wanted(data: ReplayRequest) -> Replay:

@@ -62,7 +62,7 @@ async def me(request: AnyRequest) -> Agent:
     """Who the credential belongs to. For an access key: an agent without a name, with the key's permission."""
     caller = await caller_in(request)
     if caller.agent_id != NIL_UUID:
-        return await services_of(request).store.read(
+        return await services_of(request).store.read_for_api(
             lambda connection: get_agent(connection, caller.customer_id, caller.agent_id)
         )
     return Agent(

@@ -1,0 +1,169 @@
+"""Whatever is asked over the API, it ends soon and keeps nobody else waiting."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+import sqlalchemy as sa
+
+from offhook.domain.errors import UnavailableError
+from offhook.domain.event import NewEvent, envelope
+from offhook.store import destinations, scan, stats
+from offhook.store import store as store_module
+from offhook.store.database import Database
+from offhook.store.deliveries import list_deliveries
+from offhook.store.events import list_events
+from offhook.store.stats import webhook_stats
+from offhook.store.store import Store
+from offhook.store.transaction import Transaction
+from tests.store.conftest import new_customer
+
+FOREVER = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
+PAYLOAD = envelope("order_paid", b"{}")
+
+
+async def fill(store: Store, customer: str, count: int, *, rare_every: int = 0, subject: str = "order/1") -> None:
+    """Events of one type, and every so often one of another."""
+
+    def change(tx: Transaction, start: int) -> None:
+        for number in range(start, min(start + 2_000, count)):
+            is_rare = rare_every and number % rare_every == 0
+            tx.add_event(
+                NewEvent(customer, "rare" if is_rare else "order_paid", "rare/1" if is_rare else subject, PAYLOAD)
+            )
+
+    for start in range(0, count, 2_000):
+        await store.write(lambda tx, start=start: change(tx, start))  # type: ignore[misc]
+
+
+async def set_statuses(store: Store, case: str) -> None:
+    await store.write(lambda tx: tx.connection.execute(sa.text(f"UPDATE deliveries SET status = {case}")))
+
+
+async def pages(store: Store, customer: str, **given: object) -> list[list[str]]:
+    """Every page of a list of deliveries, to its end."""
+    found: list[list[str]] = []
+    token = ""
+    while True:
+        rows, token = await store.read_for_api(
+            lambda c, token=token: list_deliveries(c, customer, page_token=token, **given)  # type: ignore[misc, arg-type]
+        )
+        found.append([row.id for row in rows])
+        if not token:
+            return found
+
+
+async def test_a_filter_that_matches_little_gives_short_pages_and_a_token_to_go_on(store: Store, customer: str) -> None:
+    await fill(store, customer, 25_000, rare_every=24_999)
+    found = await pages(store, customer, event_type="rare")
+    assert [len(page) for page in found] == [1, 0, 1]
+    assert [[key for page in found for key in page]] == await pages(store, customer, subject="rare/1")
+    assert await pages(store, customer, event_type="none") == [[], [], []]
+
+
+async def test_a_status_and_a_small_subject_are_found_by_their_index(store: Store, customer: str) -> None:
+    await fill(store, customer, 12_000, rare_every=6_000)
+    await set_statuses(store, "CASE WHEN event_key % 4000 = 0 THEN 0 WHEN event_key % 4000 = 1 THEN 3 ELSE 1 END")
+    for given in ({"status": "pending"}, {"status": "cancelled"}):
+        (page,) = await pages(store, customer, **given)
+        assert len(page) == 3, "in one page, the oldest included"
+    (page,) = await pages(store, customer, subject="rare/1")
+    assert len(page) == 2
+    assert await pages(store, customer, subject="unknown") == [[]]
+
+
+@pytest.mark.parametrize("subject", [None, "order/1", "rare/1"])
+@pytest.mark.parametrize("status", [None, "pending", "held", "succeeded", "exhausted", "cancelled"])
+async def test_pages_put_together_are_the_whole_list(
+    store: Store, customer: str, status: str | None, subject: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scan, "MAX_ROWS", 200)
+    monkeypatch.setattr(scan, "_STRETCH", 70)
+    await fill(store, customer, 600, rare_every=9)
+    await set_statuses(store, "CASE WHEN event_key % 5 = 0 THEN 0 ELSE event_key % 4 END")
+    if status == "held":
+        await store.write(lambda tx: destinations.hold_customer(tx, customer))
+    whole = await _all_matching(store, status, subject)
+    assert whole
+    found = await pages(store, customer, status=status, subject=subject, page_size=40)
+    assert [key for page in found for key in page] == whole
+    assert max(len(page) for page in found) <= 40
+
+
+async def _all_matching(store: Store, status: str | None, subject: str | None) -> list[str]:
+    number = {"pending": 0, "held": 0, "succeeded": 1, "exhausted": 2, "cancelled": 3}.get(status or "")
+    conditions = ["1 = 1"]
+    if number is not None:
+        conditions.append(f"status = {number}")
+    if subject is not None:
+        conditions.append(f"subject = '{subject}'")
+    statement = (
+        "SELECT deliveries.key FROM deliveries JOIN events ON events.key = event_key JOIN subjects ON subjects.key = "
+        f"subject_key WHERE {' AND '.join(conditions)} ORDER BY deliveries.key DESC"
+    )
+    return [str(key) for key in await store.read(lambda c: c.exec_driver_sql(statement).scalars().all())]
+
+
+async def test_a_filtered_log_is_read_to_its_end_with_nothing_left_out(store: Store, customer: str) -> None:
+    await fill(store, customer, 25_000, rare_every=12_000)
+    cursor, found, questions = 0, [], 0
+    while True:
+        some, after = await store.read_for_api(lambda c, at=cursor: list_events(c, customer, after=at, type="rare"))  # type: ignore[misc]
+        found += [event.position for event in some]
+        questions += 1
+        if after == cursor:
+            break
+        assert after - cursor <= 10_000
+        cursor = after
+    assert found == [1, 12_001, 24_001]
+    assert questions == 4
+    large, after = await store.read_for_api(lambda c: list_events(c, customer, after=24_990, subject="order/1"))
+    assert ([event.position for event in large], after) == (list(range(24_991, 25_001)), 25_000)
+
+
+async def test_the_numbers_of_a_webhook_are_those_of_the_newest_deliveries(
+    store: Store, customer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fill(store, customer, 200)
+    await set_statuses(store, "1")
+    now_us = store.clock.now_us()
+    whole = await store.read_for_api(lambda c: webhook_stats(c, customer, since_us=1_000_000, now_us=now_us))
+    assert (whole.succeeded, whole.tm_from) == (200, "1970-01-01T00:00:01Z")
+    await fill(store, customer, 100)
+    monkeypatch.setattr(stats, "_MAX_COUNTED", 150)
+    some = await store.read_for_api(lambda c: webhook_stats(c, customer, since_us=0, now_us=now_us))
+    assert (some.succeeded, some.pending) == (50, 100)
+    assert some.tm_from > whole.tm_from
+
+
+@pytest.fixture
+async def hurried(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Store]:
+    """A store that gives the API little time."""
+    monkeypatch.setattr(store_module, "_MAX_API_READ_S", 0.7)
+    store = Store(Database(database_url))
+    await store.start()
+    yield store
+    await store.stop()
+
+
+async def test_a_question_that_takes_too_long_is_broken_off_and_the_next_one_answered(hurried: Store) -> None:
+    with pytest.raises(UnavailableError) as refused:
+        await hurried.read_for_api(lambda c: c.exec_driver_sql(FOREVER).scalar())
+    assert refused.value.reason == "QUERY_TOO_LONG"
+    assert await hurried.read_for_api(lambda c: c.exec_driver_sql("SELECT 1").scalar()) == 1
+
+
+async def test_deliveries_and_log_ins_do_not_wait_for_what_the_api_is_asked(hurried: Store) -> None:
+    def ask_for_ever(connection: sa.Connection) -> object:
+        return connection.exec_driver_sql(FOREVER).scalar()
+
+    customer = await new_customer(hurried)
+    asked = [asyncio.ensure_future(hurried.read_for_api(ask_for_ever)) for _ in range(20)]
+    await asyncio.sleep(0)
+    webhook = await hurried.read(lambda c: destinations.webhook_of(c, customer))
+    assert webhook.customer_id == customer
+    assert not any(task.done() for task in asked)
+    refused = await asyncio.gather(*asked, return_exceptions=True)
+    assert {type(error) for error in refused} == {UnavailableError}

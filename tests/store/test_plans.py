@@ -1,0 +1,125 @@
+"""Hot, filtered and background queries stay on their index, on either database."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from offhook.store import backlog, cancelling, deliveries, destinations, erasing, forgetting, replay, retention
+from offhook.store.backlog import START
+from offhook.store.deliveries import list_deliveries
+from offhook.store.events import list_events
+from offhook.store.stats import webhook_stats
+from offhook.store.store import Store
+from offhook.store.transaction import Transaction
+from tests.store.conftest import new_customer
+from tests.store.test_group_commit import publish
+
+OLD = retention.Rule("", (), 2**60)
+
+READS: dict[str, tuple[Callable[[sa.Connection, str, str], object], str]] = {
+    "load": (lambda c, _, e: backlog.load_due(c, 1, after=START, until_us=5, limit=5), "deliveries_pending"),
+    "next": (lambda c, _, e: backlog.next_due_us(c, 1, after_us=5), "deliveries_pending"),
+    "events": (lambda c, customer, e: list_events(c, customer, after=0), "events_position"),
+    "events of a type": (lambda c, customer, e: list_events(c, customer, after=0, type="x"), "events_position"),
+    "events of a subject": (
+        lambda c, customer, e: list_events(c, customer, after=0, subject="order/1"),
+        "events_subject",
+    ),
+    "of event": (deliveries.attempts_of_event, "deliveries_event"),
+    "all": (lambda c, customer, e: list_deliveries(c, customer), "deliveries_customer"),
+    "of a type": (lambda c, customer, e: list_deliveries(c, customer, event_type="x"), "deliveries_customer"),
+    "of a subject": (lambda c, customer, e: list_deliveries(c, customer, subject="order/1"), "events_subject"),
+    "of a subject, next page": (
+        lambda c, customer, e: list_deliveries(c, customer, subject="order/1", page_token="9"),
+        "deliveries_event",
+    ),
+    "pending": (lambda c, customer, e: list_deliveries(c, customer, status="pending"), "deliveries_waiting"),
+    "held": (
+        lambda c, customer, e: list_deliveries(c, customer, status="held", page_token="9"),
+        "deliveries_waiting",
+    ),
+    "exhausted": (lambda c, customer, e: list_deliveries(c, customer, status="exhausted"), "deliveries_exhausted"),
+    "cancelled": (lambda c, customer, e: list_deliveries(c, customer, status="cancelled"), "deliveries_cancelled"),
+    "succeeded": (lambda c, customer, e: list_deliveries(c, customer, status="succeeded"), "deliveries_customer"),
+    "numbers": (lambda c, customer, e: webhook_stats(c, customer, since_us=0, now_us=9), "deliveries_customer"),
+    "oldest": (lambda c, customer, e: webhook_stats(c, customer, since_us=0, now_us=9), "deliveries_waiting"),
+}
+
+CHANGES: dict[str, tuple[Callable[[Transaction, str, str], object], str]] = {
+    "resend": (replay.resend, "deliveries_event"),
+    "replay": (
+        lambda tx, customer, e: replay._replay_step(tx, customer, replay.Replay(after=0), 0, 9),
+        "deliveries_event",
+    ),
+    "prune": (lambda tx, c, e: retention.prune_step(tx, OLD), "deliveries_event"),
+    "forget keys": (lambda tx, c, e: retention.forget_keys_step(tx, True), "idempotency_keys_expire"),
+    "forget subjects": (lambda tx, c, e: forgetting.forget_subjects_step(tx, True), "subjects_forget"),
+    "forget uris": (lambda tx, c, e: forgetting.forget_uris_step(tx, 2**60, (0, 0)), "uris_replaced"),
+    "erase": (lambda tx, c, e: erasing.erase_step(tx, erasing.Erasure(1, 9), (0, 0)), "events_subject"),
+    "cancel": (lambda tx, c, e: cancelling.cancel_step(tx, 1, True), "deliveries_pending"),
+    "make due": (lambda tx, c, e: destinations.make_due_step(tx, 1, 0), "deliveries_failed"),
+}
+
+
+def plans(connection: sa.Connection, work: Callable[[], object]) -> list[str]:
+    """How the database would run each statement of `work`."""
+    seen: list[tuple[str, Any]] = []
+    sa.event.listen(connection, "before_cursor_execute", lambda *given: seen.append((given[2], given[3])))
+    work()
+    found = []
+    cursor = connection.connection.cursor()
+    is_sqlite = connection.dialect.name == "sqlite"
+    if not is_sqlite:
+        # Some thousand rows: it would read a whole table where it will not later.
+        cursor.execute("SET LOCAL enable_seqscan = off")
+    for text, values in seen:
+        some = values[0] if isinstance(values, list) else values
+        cursor.execute(f"{'EXPLAIN QUERY PLAN' if is_sqlite else 'EXPLAIN'} {text}", some)
+        found.append(f"{text}\n" + "\n".join(str(row[3 if is_sqlite else 0]) for row in cursor.fetchall()))
+    return found
+
+
+def check(found: list[str], index: str) -> None:
+    """Some statement uses the index, and none reads all of what may be many."""
+    text = "\n\n".join(found)
+    assert re.search(rf"USING (COVERING )?INDEX {index}\b|Index (Only )?Scan (Backward )?(using|on) {index}\b", text), (
+        text
+    )
+    assert not re.search(r"SCAN (events|deliveries|attempts|subjects|calls|idempotency_keys)$", text, re.MULTILINE), (
+        text
+    )
+
+
+async def filled(store: Store, customer: str) -> str:
+    """Enough that a planner has something to think about; an event's id."""
+    other = await new_customer(store)
+    for number in range(10):
+        await publish(store, other, 600, f"order/{number}")
+        ids = await publish(store, customer, 20, f"order/{number}")
+    done = sa.text("UPDATE deliveries SET status = 1 WHERE key % 20 <> 0")
+    await store.write(lambda tx: tx.connection.execute(done))
+    if not store.database.is_sqlite:
+        await store.write(lambda tx: tx.connection.exec_driver_sql("ANALYZE"))
+    return ids[0]
+
+
+@pytest.mark.parametrize("name", READS)
+async def test_reads_stay_on_their_index(store: Store, customer: str, name: str) -> None:
+    event_id = await filled(store, customer)
+    query, index = READS[name]
+    found = await store.read(lambda connection: plans(connection, lambda: query(connection, customer, event_id)))
+    check(found, index)
+
+
+@pytest.mark.parametrize("name", CHANGES)
+async def test_background_work_stays_on_its_index(store: Store, name: str) -> None:
+    customer = await new_customer(store)
+    event_id = await filled(store, customer)
+    change, index = CHANGES[name]
+    found = await store.write(lambda tx: plans(tx.connection, lambda: change(tx, customer, event_id)))
+    check(found, index)
