@@ -92,7 +92,7 @@ async def test_a_fault_anywhere_in_a_queue_ends_no_delivery_and_not_the_engine(
 ) -> None:
     async def answer(request: Request) -> int:
         await asyncio.sleep(0.002)
-        return 500 if request.attempt == 1 and request.sequence == 3 else 200
+        return 500 if (request.subject, request.sequence, request.attempt) == ("call/0", 3, 1) else 200
 
     endpoint.answer = answer
     customers = [await node.new_customer(endpoint.uri) for _ in range(3)]

@@ -380,11 +380,17 @@ class Engine:
             status = self._decide_retry(delivery, result, now_us, is_present=is_present)
             if status == "exhausted":
                 self._metrics.exhausted.inc()
+        try:
+            if status == "pending":
+                queue.lanes.park(delivery, now_us)
+            else:
+                queue.lanes.settle(delivery)
+        except Exception:
+            # It is not written down: as the database knows it, it is sent again.
+            queue.lanes.lose(delivery)
+            queue.lanes.written(delivery.key, delivery.attempt_count)
+            raise
         self._recorder.add(_record(delivery, result, attempt, now_us, status))
-        if status == "pending":
-            queue.lanes.park(delivery, now_us)
-        else:
-            queue.lanes.settle(delivery)
         if is_present:
             self._judge(queue, result.outcome, attempt.began_us, now_us)
 
