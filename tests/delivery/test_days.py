@@ -36,7 +36,9 @@ class JumpingLoop(asyncio.SelectorEventLoop):
         return super().time() + self.jumped_s
 
     def jump(self, at_most_s: float) -> None:
-        """To the next timer, or by `at_most_s`."""
+        """To the next timer, or by `at_most_s`; not while one whose time has come still waits for its turn."""
+        if self._ready:  # type: ignore[attr-defined]
+            return
         times = [handle.when() for handle in self._scheduled if not handle.cancelled()]  # type: ignore[attr-defined]
         wait_s = min(min(times, default=1e18) - self.time(), at_most_s)
         self.jumped_s += max(0.0, wait_s)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from offhook.delivery import engine as engine_module
-from offhook.delivery.engine import Engine
+from offhook.delivery.conclusions import Conclusions
 from offhook.delivery.lanes import Lanes
 from offhook.delivery.queue import DestinationQueue
 from offhook.domain.signature import Signer
@@ -73,8 +73,8 @@ async def test_a_fault_with_one_destination_skips_no_other_delivery_of_the_commi
         (DestinationQueue, "follow"),
         (DestinationQueue, "next_wake_us"),
         (DestinationQueue, "unstash"),
-        (Engine, "_conclude"),
-        (Engine, "_judge"),
+        (Conclusions, "conclude"),
+        (Conclusions, "_judge"),
         (Lanes, "advance"),
         (Lanes, "take"),
         (Lanes, "settle"),
@@ -92,7 +92,7 @@ async def test_a_fault_anywhere_in_a_queue_ends_no_delivery_and_not_the_engine(
 ) -> None:
     async def answer(request: Request) -> int:
         await asyncio.sleep(0.002)
-        return 500 if request.attempt == 1 and request.sequence == 3 else 200
+        return 500 if (request.subject, request.sequence, request.attempt) == ("call/0", 3, 1) else 200
 
     endpoint.answer = answer
     customers = [await node.new_customer(endpoint.uri) for _ in range(3)]
@@ -117,7 +117,7 @@ async def test_two_faults_in_a_row_lose_nothing_either(
     customer = await node.new_customer(endpoint.uri)
     await node.publish(customer, ["call/a"])
     await node.until_written()
-    Fault(monkeypatch, Engine, "_conclude")
+    Fault(monkeypatch, Conclusions, "conclude")
     Fault(monkeypatch, Lanes, "put_back")
     await node.publish(customer, ["call/a", "call/a"])
     await check_alive(node, endpoint, 3)

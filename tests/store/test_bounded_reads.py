@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
 
 from offhook.domain.errors import UnavailableError
 from offhook.domain.event import NewEvent, envelope
+from offhook.store import database as database_module
 from offhook.store import destinations, scan, stats
 from offhook.store import store as store_module
 from offhook.store.database import Database
@@ -141,7 +143,8 @@ async def test_the_numbers_of_a_webhook_are_those_of_the_newest_deliveries(
 @pytest.fixture
 async def hurried(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Store]:
     """A store that gives the API little time."""
-    monkeypatch.setattr(store_module, "_MAX_API_READ_S", 0.7)
+    for module in (store_module, database_module):
+        monkeypatch.setattr(module, "MAX_API_READ", timedelta(seconds=0.7))
     store = Store(Database(database_url))
     await store.start()
     yield store

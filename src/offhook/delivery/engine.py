@@ -3,8 +3,8 @@
 Theory of operation. The store tells every commit, in order (`_on_commit`); each new delivery goes straight into its
 destination's queue in memory, or, if that has no room, stays in the database until it is read again by due time. A
 queue is *pumped* whenever something changed: as many workers begin as it has ready deliveries and free slots. A
-worker takes one delivery after another, attempts it, and hands the outcome to `_conclude`, which decides with the pure
-rules (`domain.retry`, `domain.health`) and gives a record to the recorder. A lane goes on at once, without waiting
+worker takes one delivery after another, attempts it, and hands the outcome to `conclusions`, where the pure rules
+(`domain.retry`, `domain.health`) decide and a record goes to the recorder. A lane goes on at once, without waiting
 for the record: if the process dies in between, the delivery is sent once more under the same id.
 
 A fault of ours in one destination's queue is nobody else's (`_mend`): the queue reads again from the database what it
@@ -16,29 +16,25 @@ Nothing here is needed after a crash: what is pending in the database is read ag
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
-from typing import NamedTuple
 
 import msgspec
 import structlog
 
 from offhook.delivery.backlog import BacklogReader
+from offhook.delivery.conclusions import Attempt, Conclusions
 from offhook.delivery.memory import Held, MemoryLimits
 from offhook.delivery.metrics import DeliveryMetrics
 from offhook.delivery.queue import DestinationQueue
 from offhook.delivery.queues import Queues
 from offhook.delivery.recorder import Recorder
 from offhook.domain.delivery import AttemptRecord, Delivery
-from offhook.domain.health import CLEAN
-from offhook.domain.outcome import Outcome
 from offhook.domain.retry import RetryPolicy
 from offhook.node.service import Service
-from offhook.outbound.port import AttemptResult, Sender
-from offhook.store import destinations
+from offhook.outbound.port import Sender
 from offhook.store.backlog import FOREVER_US, START, load_delivery
 from offhook.store.destination_rows import destinations_with_pending
 from offhook.store.store import Store
@@ -50,8 +46,6 @@ _PAUSE_S = 1.0
 _SWEEP_S = 60.0
 # So many destinations are taken up at a start before others have a turn.
 _SURVEY_STEP = 100
-# A run of failures is written down once it has lasted this long: a restart then probes first.
-_FAILING_US = 10_000_000
 
 
 class EngineSettings(msgspec.Struct, frozen=True):
@@ -81,6 +75,7 @@ class Engine(Service):
         self._held = Held()
         self._recorder = recorder
         self._backlog = BacklogReader(store, settings, on_progress=self._pump, on_fault=self._mend)
+        self._conclusions = Conclusions(settings, metrics, self._recorder)
         self._doubting = asyncio.Event()
         self._in_flight_count = 0
         self._starved: dict[int, DestinationQueue] = {}
@@ -374,85 +369,8 @@ class Engine(Service):
             return
         began_us, started_us = self._store.clock.now_us(), time.time_ns() // 1000
         result = await self._sender.send(writer.write(delivery, payload, started_us))
-        self._conclude(queue, delivery, result, _Attempt(began_us, started_us, destination.uri_key))
-
-    def _conclude(self, queue: DestinationQueue, delivery: Delivery, result: AttemptResult, attempt: _Attempt) -> None:
-        """Decide what an attempt means for its delivery and its destination, and have it written down."""
-        now_us = self._store.clock.now_us()
-        destination = queue.destination
-        is_present = destination is not None and destination.uri_key == attempt.uri_key
-        delivery.attempt_count += 1
-        self._metrics.attempted(result.outcome, result.latency_ms)
-        status = "succeeded"
-        if result.outcome is not Outcome.SUCCEEDED:
-            if delivery.first_failed_us is None:
-                delivery.first_failed_us = now_us
-            status = self._decide_retry(delivery, result, now_us, is_present=is_present)
-            if status == "exhausted":
-                self._metrics.exhausted.inc()
-        self._recorder.add(_record(delivery, result, attempt, now_us, status))
-        if status == "pending":
-            queue.lanes.park(delivery, now_us)
-        else:
-            queue.lanes.settle(delivery)
-        if is_present:
-            self._judge(queue, result.outcome, attempt.began_us, now_us)
-
-    def _decide_retry(self, delivery: Delivery, result: AttemptResult, now_us: int, *, is_present: bool) -> str:
-        if result.outcome is Outcome.GONE or not is_present:
-            # Held, or on to the new uri: either way it has to wait for nothing but its destination.
-            delivery.due_us = now_us
-            return "pending"
-        delay = self._settings.retry.delay(
-            delivery.family,
-            delivery.attempt_count,
-            retry_after=result.retry_after,
-            luck=random.random(),  # noqa: S311 - spreads load, hides nothing
-        )
-        if delay is None:
-            return "exhausted"
-        delivery.due_us = now_us + delay // timedelta(microseconds=1)
-        return "pending"
-
-    def _judge(self, queue: DestinationQueue, outcome: Outcome, began_us: int, now_us: int) -> None:
-        """What the attempt says about its destination."""
-        before = queue.health
-        if outcome is Outcome.SUCCEEDED:
-            if before.failure_count:
-                queue.health = CLEAN
-        else:
-            queue.health = before.failed(began_us, now_us)
-            limit_us = self._settings.disable_after // timedelta(microseconds=1)
-            if outcome is Outcome.GONE:
-                self._disable(queue, destinations.GONE)
-            elif queue.health.has_failed_for(now_us, limit_us):
-                self._disable(queue, destinations.FAILING)
-            elif queue.health.is_probing and not before.is_probing:
-                log.warning("delivery.destination_probed", destination=queue.key, outcome=outcome.value)
-                # It needs little from now on: the memory is for others.
-                queue.start_over()
-        self._write_health(queue, now_us)
-
-    def _write_health(self, queue: DestinationQueue, now_us: int) -> None:
-        """Remember a run of failures, once it has lasted a little, and its end."""
-        since_us = queue.health.failing_since_us
-        if since_us == queue.written_failing_since_us or queue.destination is None:
-            return
-        if since_us is not None and not queue.health.is_probing and now_us - since_us < _FAILING_US:
-            return
-        queue.written_failing_since_us = since_us
-        key, uri_key = queue.key, queue.destination.uri_key
-        self._recorder.add_change(lambda tx: destinations.set_failing_since(tx, key, since_us, uri_key=uri_key))
-
-    def _disable(self, queue: DestinationQueue, reason: str) -> None:
-        if queue.destination is None or queue.destination.held_reason:
-            return
-        log.warning("delivery.destination_disabled", destination=queue.key, reason=reason)
-        self._metrics.disabled.labels(reason).inc()
-        key, uri_key = queue.key, queue.destination.uri_key
-        queue.hold(reason)
-        # The database has the last word: it knows whether the uri was set again meanwhile.
-        self._recorder.add_change(lambda tx: destinations.disable(tx, key, reason, uri_key=uri_key))
+        attempt = Attempt(began_us, started_us, destination.uri_key)
+        self._conclusions.conclude(queue, delivery, result, attempt, self._store.clock.now_us())
 
     def _on_written(self, records: Sequence[AttemptRecord]) -> None:
         now_us = self._store.clock.now_us()
@@ -481,29 +399,3 @@ class Engine(Service):
 
 class _StopError(Exception):
     """Ends the engine's task group: whatever is still under way is interrupted."""
-
-
-class _Attempt(NamedTuple):
-    """When an attempt began, by the steady clock and by the machine's, and where it went."""
-
-    began_us: int
-    started_us: int
-    uri_key: int | None
-
-
-def _record(delivery: Delivery, result: AttemptResult, attempt: _Attempt, ended_us: int, status: str) -> AttemptRecord:
-    return AttemptRecord(
-        delivery_key=delivery.key,
-        destination_key=delivery.destination_key,
-        number=delivery.attempt_count,
-        uri_key=attempt.uri_key,
-        outcome=result.outcome,
-        status_code=result.status_code,
-        started_us=attempt.started_us,
-        latency_ms=result.latency_ms,
-        response=result.response,
-        status=status,
-        due_us=delivery.due_us,
-        first_failed_us=delivery.first_failed_us,
-        ended_us=ended_us,
-    )

@@ -1,0 +1,151 @@
+"""What an attempt means: for its delivery (done, again later, given up) and for its destination (its health)."""
+
+from __future__ import annotations
+
+import random
+from datetime import timedelta
+from typing import NamedTuple, Protocol
+
+import structlog
+
+from offhook.delivery.metrics import DeliveryMetrics
+from offhook.delivery.queue import DestinationQueue
+from offhook.delivery.recorder import Recorder
+from offhook.domain.delivery import AttemptRecord, Delivery
+from offhook.domain.health import CLEAN
+from offhook.domain.outcome import Outcome
+from offhook.domain.retry import RetryPolicy
+from offhook.outbound.port import AttemptResult
+from offhook.store import destinations
+
+log = structlog.get_logger()
+
+# A run of failures is written down once it has lasted this long: a restart then probes first.
+_FAILING_US = 10_000_000
+
+
+class _Settings(Protocol):
+    @property
+    def retry(self) -> RetryPolicy: ...
+    @property
+    def disable_after(self) -> timedelta: ...
+
+
+class Attempt(NamedTuple):
+    """When an attempt began, by the steady clock and by the machine's, and where it went."""
+
+    began_us: int
+    started_us: int
+    uri_key: int | None
+
+
+class Conclusions:
+    """Decides with the pure rules, changes the queue, and has the recorder write it down."""
+
+    def __init__(self, settings: _Settings, metrics: DeliveryMetrics, recorder: Recorder) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._recorder = recorder
+
+    def conclude(
+        self, queue: DestinationQueue, delivery: Delivery, result: AttemptResult, attempt: Attempt, now_us: int
+    ) -> None:
+        """Decide what an attempt means for its delivery and its destination, and have it written down."""
+        destination = queue.destination
+        is_present = destination is not None and destination.uri_key == attempt.uri_key
+        delivery.attempt_count += 1
+        self._metrics.attempted(result.outcome, result.latency_ms)
+        status = "succeeded"
+        if result.outcome is not Outcome.SUCCEEDED:
+            if delivery.first_failed_us is None:
+                delivery.first_failed_us = now_us
+            status = self._decide_retry(delivery, result, now_us, is_present=is_present)
+            if status == "exhausted":
+                self._metrics.exhausted.inc()
+        try:
+            if status == "pending":
+                queue.lanes.park(delivery, now_us)
+            else:
+                queue.lanes.settle(delivery)
+        except Exception:
+            # It is not written down: as the database knows it, it is sent again.
+            queue.lanes.lose(delivery)
+            queue.lanes.written(delivery.key, delivery.attempt_count)
+            raise
+        self._recorder.add(_record(delivery, result, attempt, now_us, status))
+        if is_present:
+            self._judge(queue, result.outcome, attempt.began_us, now_us)
+
+    def _decide_retry(self, delivery: Delivery, result: AttemptResult, now_us: int, *, is_present: bool) -> str:
+        if result.outcome is Outcome.GONE or not is_present:
+            # Held, or on to the new uri: either way it has to wait for nothing but its destination.
+            delivery.due_us = now_us
+            return "pending"
+        delay = self._settings.retry.delay(
+            delivery.family,
+            delivery.attempt_count,
+            retry_after=result.retry_after,
+            luck=random.random(),  # noqa: S311 - spreads load, hides nothing
+        )
+        if delay is None:
+            return "exhausted"
+        delivery.due_us = now_us + delay // timedelta(microseconds=1)
+        return "pending"
+
+    def _judge(self, queue: DestinationQueue, outcome: Outcome, began_us: int, now_us: int) -> None:
+        """What the attempt says about its destination."""
+        before = queue.health
+        if outcome is Outcome.SUCCEEDED:
+            if before.failure_count:
+                queue.health = CLEAN
+        else:
+            queue.health = before.failed(began_us, now_us)
+            limit_us = self._settings.disable_after // timedelta(microseconds=1)
+            if outcome is Outcome.GONE:
+                self._disable(queue, destinations.GONE)
+            elif queue.health.has_failed_for(now_us, limit_us):
+                self._disable(queue, destinations.FAILING)
+            elif queue.health.is_probing and not before.is_probing:
+                log.warning("delivery.destination_probed", destination=queue.key, outcome=outcome.value)
+                # It needs little from now on: the memory is for others.
+                queue.start_over()
+        self._write_health(queue, now_us)
+
+    def _write_health(self, queue: DestinationQueue, now_us: int) -> None:
+        """Remember a run of failures, once it has lasted a little, and its end."""
+        since_us = queue.health.failing_since_us
+        if since_us == queue.written_failing_since_us or queue.destination is None:
+            return
+        if since_us is not None and not queue.health.is_probing and now_us - since_us < _FAILING_US:
+            return
+        queue.written_failing_since_us = since_us
+        key, uri_key = queue.key, queue.destination.uri_key
+        self._recorder.add_change(lambda tx: destinations.set_failing_since(tx, key, since_us, uri_key=uri_key))
+
+    def _disable(self, queue: DestinationQueue, reason: str) -> None:
+        if queue.destination is None or queue.destination.held_reason:
+            return
+        log.warning("delivery.destination_disabled", destination=queue.key, reason=reason)
+        self._metrics.disabled.labels(reason).inc()
+        key, uri_key = queue.key, queue.destination.uri_key
+        queue.hold(reason)
+        # The database has the last word: it knows whether the uri was set again meanwhile.
+        self._recorder.add_change(lambda tx: destinations.disable(tx, key, reason, uri_key=uri_key))
+
+
+def _record(delivery: Delivery, result: AttemptResult, attempt: Attempt, ended_us: int, status: str) -> AttemptRecord:
+    return AttemptRecord(
+        delivery_key=delivery.key,
+        destination_key=delivery.destination_key,
+        number=delivery.attempt_count,
+        uri_key=attempt.uri_key,
+        outcome=result.outcome,
+        status_code=result.status_code,
+        started_us=attempt.started_us,
+        latency_ms=result.latency_ms,
+        response=result.response,
+        status=status,
+        due_us=delivery.due_us,
+        first_failed_us=delivery.first_failed_us,
+        ended_us=ended_us,
+    )
