@@ -205,6 +205,20 @@ async def test_a_replay_keeps_the_order_and_is_retried_like_any_other(node: Node
     assert [request.id for request in endpoint.accepted] == ids
 
 
+async def test_what_was_made_due_is_sent_although_the_change_it_was_for_never_came(
+    node: Node, endpoint: Endpoint
+) -> None:
+    await use(node, retry=SLOW, order_hold=timedelta())
+    endpoint.answer = lambda request: 500 if request.attempt == 1 else 200
+    customer = await node.new_customer(endpoint.uri)
+    (event_id,) = await node.publish(customer, ["call/a"])
+    async with asyncio.timeout(15):
+        while not await node.attempts(customer, event_id):
+            await asyncio.sleep(0.01)
+    await destinations.make_due(node.store, customer)
+    await until(lambda: endpoint.accepted, "the second attempt")
+
+
 async def test_what_is_erased_is_not_sent_any_more_and_what_follows_is(node: Node, endpoint: Endpoint) -> None:
     await use(node, retry=SLOW)
     endpoint.answer = lambda request: 500 if request.data == {"n": 1} else 200

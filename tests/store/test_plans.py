@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from offhook.store import backlog, cancelling, deliveries, destinations, erasing, forgetting, replay, retention
 from offhook.store.backlog import START
+from offhook.store.calls import list_calls
 from offhook.store.deliveries import list_deliveries
 from offhook.store.events import list_events
 from offhook.store.stats import webhook_stats
@@ -46,6 +47,10 @@ READS: dict[str, tuple[Callable[[sa.Connection, str, str], object], str]] = {
     "exhausted": (lambda c, customer, e: list_deliveries(c, customer, status="exhausted"), "deliveries_exhausted"),
     "cancelled": (lambda c, customer, e: list_deliveries(c, customer, status="cancelled"), "deliveries_cancelled"),
     "succeeded": (lambda c, customer, e: list_deliveries(c, customer, status="succeeded"), "deliveries_customer"),
+    "calls, next page": (
+        lambda c, customer, e: list_calls(c, customer, page_token="2026-05-02T09:00:00.000000Z.5", page_size=9),
+        "calls_customer",
+    ),
     "numbers": (lambda c, customer, e: webhook_stats(c, customer, since_us=0, now_us=9), "deliveries_customer"),
     "oldest": (lambda c, customer, e: webhook_stats(c, customer, since_us=0, now_us=9), "deliveries_waiting"),
 }

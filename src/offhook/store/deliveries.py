@@ -20,6 +20,7 @@ _STATUS_NAMES = {
     DeliveryStatus.EXHAUSTED: "exhausted",
     DeliveryStatus.CANCELLED: "cancelled",
 }
+_MAX_OF_EVENT = 1_000
 STATUSES = ("pending", "held", "succeeded", "exhausted", "cancelled")
 
 
@@ -87,10 +88,13 @@ def list_deliveries(
 
 
 def deliveries_of_event(connection: sa.Connection, customer_id: str, event_id: str) -> list[DeliveryRow]:
-    """Every delivery of one event, oldest first. Raises NotFoundError."""
+    """The deliveries of one event, oldest first; the newest 1,000 of them, if it was sent again that often.
+
+    Raises NotFoundError.
+    """
     event = get_event(connection, customer_id, event_id)
-    rows = connection.execute(_select.where(deliveries.c.event_key == event.key).order_by(deliveries.c.key))
-    return [_delivery_row(row) for row in rows]
+    statement = _select.where(deliveries.c.event_key == event.key).order_by(deliveries.c.key.desc())
+    return [_delivery_row(row) for row in reversed(connection.execute(statement.limit(_MAX_OF_EVENT)).all())]
 
 
 def attempts_of_event(connection: sa.Connection, customer_id: str, event_id: str) -> list[AttemptRow]:

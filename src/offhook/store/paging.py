@@ -40,12 +40,9 @@ def page_of(
     """A page of `statement`'s rows, which have the columns `tm_create` and `key`. Raises InvalidError (page_token)."""
     if page_token:
         created, key = _parse(page_token)
-        statement = statement.where(
-            sa.or_(
-                table.c.tm_create < created,
-                sa.and_(table.c.tm_create == created, table.c.key < key),
-            )
-        )
+        # Compared as one: only so does a late page begin where it is in the index.
+        beyond = sa.tuple_(sa.literal(created, sa.BigInteger), sa.literal(key, sa.BigInteger))
+        statement = statement.where(sa.tuple_(table.c.tm_create, table.c.key) < beyond)
     rows = connection.execute(statement.order_by(table.c.tm_create.desc(), table.c.key.desc()).limit(page_size)).all()
     token = _token(rows[-1].tm_create, rows[-1].key) if rows else ""
     return Page([read(row) for row in rows], token)
