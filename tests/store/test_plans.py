@@ -13,7 +13,9 @@ from offhook.store import backlog, cancelling, deliveries, destinations, erasing
 from offhook.store.backlog import START
 from offhook.store.calls import list_calls
 from offhook.store.deliveries import list_deliveries
+from offhook.store.destination_rows import destinations_with_pending
 from offhook.store.events import list_events
+from offhook.store.prepared import Prepared, Row
 from offhook.store.stats import webhook_stats
 from offhook.store.store import Store
 from offhook.store.transaction import Transaction
@@ -24,6 +26,14 @@ OLD = retention.Rule("", (), 2**60)
 
 READS: dict[str, tuple[Callable[[sa.Connection, str, str], object], str]] = {
     "load": (lambda c, _, e: backlog.load_due(c, 1, after=START, until_us=5, limit=5), "deliveries_pending"),
+    "holding": (lambda c, _, e: backlog.load_holding(c, 1, failed_since_us=5, limit=5), "deliveries_pending"),
+    "of subject": (
+        lambda c, customer, e: backlog.load_subject(
+            c, destinations.webhook_of(c, customer).key, "order/1", place=(0, 0), limit=5
+        ),
+        "events_subject",
+    ),
+    "survey": (lambda c, _, e: destinations_with_pending(c, until_us=5), "deliveries_pending"),
     "next": (lambda c, _, e: backlog.next_due_us(c, 1, after_us=5), "deliveries_pending"),
     "events": (lambda c, customer, e: list_events(c, customer, after=0), "events_position"),
     "events of a type": (lambda c, customer, e: list_events(c, customer, after=0, type="x"), "events_position"),
@@ -75,7 +85,20 @@ def plans(connection: sa.Connection, work: Callable[[], object]) -> list[str]:
     """How the database would run each statement of `work`."""
     seen: list[tuple[str, Any]] = []
     sa.event.listen(connection, "before_cursor_execute", lambda *given: seen.append((given[2], given[3])))
-    work()
+
+    def watched(run: Callable[..., Any]) -> Callable[..., Any]:
+        """What is prepared goes past SQLAlchemy."""
+
+        def run_watched(prepared: Prepared, cursor: Any, row: Row) -> Any:
+            seen.append((prepared._text, row if prepared._places is None else prepared._arranged(row)))
+            return run(prepared, cursor, row)
+
+        return run_watched
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Prepared, "fetch", watched(Prepared.fetch))
+        patch.setattr(Prepared, "iterate", watched(Prepared.iterate))
+        work()
     found = []
     cursor = connection.connection.cursor()
     is_sqlite = connection.dialect.name == "sqlite"
