@@ -123,7 +123,7 @@ async def test_a_silent_subject_keeps_its_sequence_for_thirty_days(store: Store)
     await publish(store, customer, subject="order/1")
     assert await positions(store, customer) == [(5, 3)]
     await later(store, 2)
-    await retention.prune()
+    await keeping(store, timedelta(days=30)).prune()
     assert [row[0] for row in rows(store, "SELECT subject FROM subjects")] == ["order/1"]
 
 
