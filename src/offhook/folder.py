@@ -75,6 +75,12 @@ class DataFolder:
         """What the command line reads to reach this server."""
         return self.path / "profile.json"
 
+    def check_profile(self) -> None:
+        """Whether a profile could be written, before anything is made that it is for. Raises MisconfiguredError."""
+        probe = self.profile.with_name(self.profile.name + ".probe")
+        write_private(probe, b"")
+        probe.unlink()
+
     def write_profile(self, profile: Profile) -> None:
         """Keep how to reach this server, for its owner's eyes only."""
         write_private(self.profile, msgspec.json.format(msgspec.json.encode(profile)) + b"\n")

@@ -30,7 +30,7 @@ from offhook.store.store import Store
 T = TypeVar("T")
 
 _PATIENCE_S = 5.0
-_MAX_FILES = 65_536
+_MAX_FILES = 131_072
 
 
 def serve(settings: Settings, data: Path) -> int:
@@ -51,6 +51,7 @@ def serve(settings: Settings, data: Path) -> int:
 def init(settings: Settings, data: Path) -> Credentials:
     """Make the first customer of a new database. Raises ConflictError if there is one, MisconfiguredError."""
     with DataFolder(data) as folder:
+        folder.check_profile()
         credentials = _with_store(settings, folder, lambda store: create_first_customer(store, Passwords()))
         folder.write_profile(profile_of(settings, credentials))
         return credentials
