@@ -77,6 +77,8 @@ class DataFolder:
 
     def check_profile(self) -> None:
         """Whether a profile could be written, before anything is made that it is for. Raises MisconfiguredError."""
+        if self.profile.is_dir():
+            raise _unwritable(self.profile, os.strerror(errno.EISDIR))
         probe = self.profile.with_name(self.profile.name + ".probe")
         write_private(probe, b"")
         probe.unlink()
@@ -96,7 +98,10 @@ def write_private(path: Path, content: bytes) -> None:
             file.write(content)
         unfinished.replace(path)
     except OSError as error:
-        raise MisconfiguredError(
-            f"The file {path} cannot be written: {error.strerror}. Check the permissions and the disk of its folder.",
-            field="data",
-        ) from error
+        raise _unwritable(path, error.strerror) from error
+
+
+def _unwritable(path: Path, reason: str | None) -> MisconfiguredError:
+    return MisconfiguredError(
+        f"The file {path} cannot be written: {reason}. Check the permissions and the disk of its folder.", field="data"
+    )

@@ -172,3 +172,5 @@ def test_a_profile_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "data" / "profile.json").mkdir(parents=True)
     line = refusal(COMMANDS["init"], "--data", str(tmp_path / "data"))
     assert "profile.json cannot be written: Is a directory." in line
+    # Nothing was made whose credentials nobody saw.
+    assert not (tmp_path / "data" / "offhook.db").exists()
