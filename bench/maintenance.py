@@ -24,6 +24,7 @@ from offhook.store import customers, destinations
 from offhook.store.cancelling import finish_cancelling
 from offhook.store.database import Database, sqlite_url
 from offhook.store.erasing import erase_subject
+from offhook.store.making_due import finish_making_due
 from offhook.store.store import Store
 from offhook.store.transaction import Transaction
 
@@ -108,7 +109,8 @@ async def main(url: str, count: int) -> None:
     await beside(store, publisher, "erasing one subject", erase_subject(store, customer_id, "person/1"))
     customer_id = await new_customer(store)
     await fill(store, customer_id, count, status=0, attempts=1)
-    await beside(store, publisher, "sending what failed at once", destinations.make_due(store, customer_id))
+    await store.write(lambda tx: destinations.set_webhook(tx, customer_id, uri="http://127.0.0.1:9/", method="POST"))
+    await beside(store, publisher, "sending what failed at once", finish_making_due(store))
     await store.write(lambda tx: destinations.cancel_customer(tx, customer_id))
     await beside(store, publisher, "cancelling a customer's", finish_cancelling(store))
     await store.stop()

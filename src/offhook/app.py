@@ -17,6 +17,7 @@ from offhook.accounts.passwords import Passwords
 from offhook.accounts.throttle import ThrottleLimits
 from offhook.accounts.tokens import load_login_tokens
 from offhook.delivery.engine import Engine, EngineSettings
+from offhook.delivery.finishing import Finisher
 from offhook.delivery.metrics import DeliveryMetrics
 from offhook.delivery.recorder import Recorder
 from offhook.delivery.retention import Retention
@@ -94,6 +95,7 @@ class Node:
             recorder = await supervisor.add(Recorder(store, settings.delivery.drain_time))
             engine_settings = _engine_settings(settings)
             await supervisor.add(Engine(store, recorder, sender, engine_settings, DeliveryMetrics(registry)))
+            await supervisor.add(Finisher(store), restart=True)
             keep = settings.retention.events
             await supervisor.add(Retention(store, keep.default, keep.families), restart=True)
             passwords = Passwords()

@@ -87,7 +87,6 @@ class Node:
 
     async def point(self, customer_id: str, uri: str, method: str = "POST") -> None:
         """What PUT /v1.0/customer does."""
-        await destinations.make_due(self.store, customer_id)
         await self.store.write(lambda tx: destinations.set_webhook(tx, customer_id, uri=uri, method=method))
 
     async def publish(self, customer_id: str, subjects: Sequence[str], data: bytes = b'{"n":1}') -> list[str]:

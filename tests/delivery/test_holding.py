@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
+import pytest
+
+from offhook.delivery.finishing import Finisher
 from offhook.domain.retry import RetryPolicy
-from offhook.store import destinations
+from offhook.store import customers, destinations
 from offhook.store.erasing import erase_subject
 from offhook.store.replay import Replay, replay, resend
+from offhook.store.transaction import Transaction
 from tests.delivery.endpoint import Endpoint, Request
 from tests.delivery.node import Node, until
 
@@ -90,7 +94,6 @@ async def test_webhook_enable_resumes_too(node: Node, endpoint: Endpoint) -> Non
     while await node.held_reason(customer) != "gone":
         await asyncio.sleep(0.01)
     endpoint.answer = lambda request: 200
-    await destinations.make_due(node.store, customer)
     await node.store.write(lambda tx: destinations.enable_webhook(tx, customer))
     await node.until_written()
     assert len(endpoint.accepted) == 1
@@ -205,18 +208,54 @@ async def test_a_replay_keeps_the_order_and_is_retried_like_any_other(node: Node
     assert [request.id for request in endpoint.accepted] == ids
 
 
-async def test_what_was_made_due_is_sent_although_the_change_it_was_for_never_came(
-    node: Node, endpoint: Endpoint
-) -> None:
+async def failed_once(node: Node, endpoint: Endpoint, count: int) -> tuple[str, list[str]]:
+    """A customer with `count` events that have failed once and wait for an hour, each in an order of its own."""
     await use(node, retry=SLOW, order_hold=timedelta())
-    endpoint.answer = lambda request: 500 if request.attempt == 1 else 200
+    endpoint.answer = lambda request: 200 if request.data == {"n": 0} else 500
     customer = await node.new_customer(endpoint.uri)
-    (event_id,) = await node.publish(customer, ["call/a"])
-    async with asyncio.timeout(15):
-        while not await node.attempts(customer, event_id):
-            await asyncio.sleep(0.01)
-    await destinations.make_due(node.store, customer)
-    await until(lambda: endpoint.accepted, "the second attempt")
+    ids: list[str] = []
+    for start in range(0, count, 8):
+        # A success in between, so that the destination is never probed.
+        ids += await node.publish(customer, [f"call/{number}" for number in range(start, min(start + 8, count))])
+        seen = len(ids) + start // 8
+        await until(lambda seen=seen: len(endpoint.requests) >= seen, "they have failed")  # type: ignore[misc]
+        (good,) = await node.publish(customer, ["call/good"], b'{"n":0}')
+        await until(lambda good=good: any(one.id == good for one in endpoint.accepted), "one comes through")  # type: ignore[misc]
+    await until(lambda: not node.recorder.unwritten_count, "all is written")
+    endpoint.requests.clear()
+    return customer, ids
+
+
+@pytest.mark.parametrize("count", [5, 250])
+async def test_what_failed_goes_to_the_new_uri_at_once_and_not_once_more_to_the_old_one(
+    node: Node, endpoint: Endpoint, other_endpoint: Endpoint, count: int
+) -> None:
+    customer, ids = await failed_once(node, endpoint, count)
+    await node.running.add(Finisher(node.store))
+    await node.point(customer, other_endpoint.uri)
+    await until(lambda: len(other_endpoint.accepted) == count, "all of them", 30)
+    assert {request.id for request in other_endpoint.accepted} == set(ids)
+    assert endpoint.requests == []
+
+
+async def test_switching_a_webhook_off_sends_nothing(node: Node, endpoint: Endpoint) -> None:
+    customer, _ = await failed_once(node, endpoint, 5)
+    await node.point(customer, "")
+    (marker,) = await node.publish(await node.new_customer(endpoint.uri), ["call/marker"], b'{"n":0}')
+    await until(lambda: any(one.id == marker for one in endpoint.accepted), "another customer's")
+    assert [request.id for request in endpoint.requests] == [marker]
+
+
+async def test_a_new_uri_does_not_unfreeze_a_customer(node: Node, endpoint: Endpoint) -> None:
+    customer = await node.new_customer(endpoint.uri)
+
+    def freeze(tx: Transaction) -> None:
+        customers.change_customer(tx, customer, status="frozen")
+        destinations.hold_customer(tx, customer)
+
+    await node.store.write(freeze)
+    await node.point(customer, endpoint.uri)
+    assert await node.held_reason(customer) == "frozen"
 
 
 async def test_what_is_erased_is_not_sent_any_more_and_what_follows_is(node: Node, endpoint: Endpoint) -> None:

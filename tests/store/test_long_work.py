@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable
-from datetime import timedelta
 from typing import TypeVar
 
 import pytest
 import sqlalchemy as sa
 
-from offhook.delivery.retention import Retention
+from offhook.delivery.finishing import Finisher
 from offhook.domain.errors import ConflictError
 from offhook.store import destinations
 from offhook.store.backlog import START, load_delivery, load_due, load_holding, load_subject
@@ -19,9 +19,11 @@ from offhook.store.database import Database
 from offhook.store.deliveries import attempts_of_event, list_deliveries
 from offhook.store.erasing import begin_erasing, erase_subject
 from offhook.store.events import get_event, list_events
+from offhook.store.making_due import finish_making_due
 from offhook.store.replay import Replay, replay, resend
 from offhook.store.store import Store
 from offhook.store.transaction import Committed
+from tests.running import Running
 from tests.store.conftest import URI, new_customer, rows
 from tests.store.test_destinations import record, statuses
 from tests.store.test_group_commit import publish
@@ -42,12 +44,15 @@ async def others_beside(store: Store, work: Awaitable[T]) -> tuple[T, int]:
     return await working, made
 
 
-async def fail_all(store: Store, customer: str) -> None:
+async def fail_all(store: Store, customer: str, *, at_us: int = 1_000) -> None:
     """Every pending delivery has failed once, and is due much later."""
     webhook = await store.read(lambda connection: destinations.webhook_of(connection, customer))
     due = await store.read(lambda c: load_due(c, webhook.key, after=START, until_us=FAR, limit=100_000))
     for start in range(0, len(due), 500):
-        some = [record(d.key, webhook.key, status="pending", due_us=FAR) for d in due[start : start + 500]]
+        some = [
+            record(d.key, webhook.key, status="pending", number=d.attempt_count + 1, due_us=FAR, at_us=at_us)
+            for d in due[start : start + 500]
+        ]
         await store.write(lambda tx, some=some: [tx.record(one) for one in some])  # type: ignore[misc]
 
 
@@ -100,11 +105,11 @@ async def test_an_erasure_that_was_cut_short_is_finished_after_the_next_start(st
     await store.stop()
     again = Store(Database(store.database.url))
     await again.start()
-    retention = Retention(again, timedelta(days=30), {})
-    await retention.start()
+    running = Running()
+    await running.add(Finisher(again))
     while rows(again, "SELECT count(*) FROM subjects WHERE erase_to IS NOT NULL")[0][0]:
         await asyncio.sleep(0.01)
-    await retention.stop()
+    await running.stop()
     assert await again.read(lambda c: attempts_of_event(c, customer, event_id)) == []
     assert sorted(await statuses(again, customer)) == ["cancelled", "pending"]
     assert not (await again.read(lambda c: get_event(c, customer, new))).is_erased
@@ -134,7 +139,6 @@ async def test_deleting_a_customer_stops_at_once_and_cancels_in_steps(
     store: Store, customer: str, commits: list[Committed]
 ) -> None:
     await publish(store, customer, MANY)
-    retention = Retention(store, timedelta(days=30), {})
     await store.write(lambda tx: destinations.cancel_customer(tx, customer))
     webhook = await store.read(lambda connection: destinations.webhook_of(connection, customer))
     assert commits[-1].changed == {webhook.key}
@@ -144,12 +148,11 @@ async def test_deleting_a_customer_stops_at_once_and_cancels_in_steps(
     listed, _ = await store.read(lambda c: list_deliveries(c, customer, status="cancelled", page_size=MANY))
     assert len(listed) == MANY
     assert rows(store, "SELECT count(*) FROM destinations WHERE held_reason = 'deleted'")[0][0] == 0
-    await retention.stop()
 
 
 async def test_what_a_deleted_customer_leaves_over_is_cancelled_without_being_asked(store: Store) -> None:
-    retention = Retention(store, timedelta(days=30), {})
-    await retention.start()
+    running = Running()
+    await running.add(Finisher(store))
     for _ in range(2):
         customer = await new_customer(store)
         await publish(store, customer, 300)
@@ -157,7 +160,7 @@ async def test_what_a_deleted_customer_leaves_over_is_cancelled_without_being_as
         async with asyncio.timeout(20):
             while rows(store, "SELECT count(*) FROM deliveries WHERE status = 0")[0][0]:
                 await asyncio.sleep(0.01)
-    await retention.stop()
+    await running.stop()
 
 
 async def test_a_new_uri_sends_what_failed_at_its_old_place_and_publishers_go_on(
@@ -168,16 +171,19 @@ async def test_a_new_uri_sends_what_failed_at_its_old_place_and_publishers_go_on
     fresh = await publish(store, customer, 3)
     now_us = store.clock.now_us()
     assert await pending(store, customer, until_us=now_us) == fresh
-    _, made = await others_beside(store, destinations.make_due(store, customer))
-    assert made > 5
-    assert any(commit.rewound for commit in commits), "the engine has to know, also if the change never comes"
     await store.write(lambda tx: destinations.set_webhook(tx, customer, uri=URI + "/new", method="POST"))
+    assert commits[-1].has_left_over
+    _, made = await others_beside(store, finish_making_due(store))
+    assert made > 5
+    assert any(commit.rewound for commit in commits), "the engine has to know"
     assert await pending(store, customer, until_us=now_us) == failed + fresh
+    assert rows(store, "SELECT count(*) FROM destinations WHERE due_mark IS NOT NULL") == [(0,)]
 
 
-async def test_what_fails_between_the_last_step_and_the_change_is_sent_too(store: Store, customer: str) -> None:
-    ids = await publish(store, customer, 5)
-    await destinations.make_due(store, customer)
+async def test_what_failed_again_under_the_new_uri_keeps_its_own_time(store: Store, customer: str) -> None:
+    await publish(store, customer, 300)
     await fail_all(store, customer)
-    await store.write(lambda tx: destinations.enable_webhook(tx, customer))
-    assert await pending(store, customer, until_us=store.clock.now_us()) == ids
+    await store.write(lambda tx: destinations.set_webhook(tx, customer, uri=URI + "/new", method="POST"))
+    await fail_all(store, customer, at_us=time.time_ns() // 1000)
+    await finish_making_due(store)
+    assert await pending(store, customer, until_us=store.clock.now_us()) == []

@@ -77,7 +77,7 @@ CHANGES: dict[str, tuple[Callable[[Transaction, str, str], object], str]] = {
     "forget uris": (lambda tx, c, e: forgetting.forget_uris_step(tx, 2**60, (0, 0)), "uris_replaced"),
     "erase": (lambda tx, c, e: erasing.erase_step(tx, erasing.Erasure(1, 9), (0, 0)), "events_subject"),
     "cancel": (lambda tx, c, e: cancelling.cancel_step(tx, 1, True), "deliveries_pending"),
-    "make due": (lambda tx, c, e: destinations.make_due_step(tx, 1, 0), "deliveries_failed"),
+    "make due": (lambda tx, c, e: destinations.make_due(tx, 1, 0, 0), "deliveries_failed"),
 }
 
 

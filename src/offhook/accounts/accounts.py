@@ -93,8 +93,6 @@ class Accounts:
                 destinations.set_webhook(tx, customer_id, uri=uri, method=method)
             return customers.get_customer(tx.reader, customer_id)
 
-        if webhook is not None:
-            await destinations.make_due(self._store, customer_id)
         return await self._write(change)
 
     async def rotate_secret(self, customer_id: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import resource
+import signal
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -66,7 +67,10 @@ def reset_password(settings: Settings, data: Path, username: str) -> str:
 async def _serve(settings: Settings, folder: DataFolder) -> bool:
     async with Supervisor() as supervisor:
         node = Node(settings, folder, supervisor, lambda credentials: show_credentials(folder, credentials))
-        return await live(supervisor, _start(node), StopSignals(node.kill))
+        was_asked = await live(supervisor, _start(node), StopSignals(node.kill))
+    # It is over. Without the loop a second signal would end the interpreter in the middle of its own end.
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
+    return was_asked
 
 
 async def _start(node: Node) -> None:

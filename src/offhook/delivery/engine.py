@@ -17,9 +17,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from datetime import timedelta
+from typing import Any
 
 import msgspec
 import structlog
@@ -129,8 +130,8 @@ class Engine(Service):
         try:
             async with asyncio.TaskGroup() as group:
                 self._workers = group
-                loading = group.create_task(self._backlog.run(), name="delivery-backlog")
-                sweeping = group.create_task(self._sweep(), name="delivery-sweep")
+                loading = group.create_task(self._for_good(self._backlog.run()), name="delivery-backlog")
+                sweeping = group.create_task(self._for_good(self._sweep()), name="delivery-sweep")
                 for queue in list(self._queues):
                     self._pump(queue)
                 await self._stopped.wait()
@@ -139,6 +140,15 @@ class Engine(Service):
                 raise _StopError
         except* _StopError:
             pass
+
+    async def _for_good(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run what must not end before the engine does. A cancelled task would end its group's work unseen."""
+        try:
+            await work
+        except asyncio.CancelledError:
+            if self._stopped.is_set():
+                raise
+        raise RuntimeError("a part of the engine ended, and nobody asked it to")
 
     async def _sweep(self) -> None:
         """Every now and then forget who has nothing, and look whether the database holds what memory lacks."""

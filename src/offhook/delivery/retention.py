@@ -8,15 +8,13 @@ deliveries of a deleted customer) is done at once; an erasure that was cut short
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 
 import structlog
 
 from offhook.domain.errors import UnavailableError
 from offhook.node.service import Service
-from offhook.store.cancelling import finish_cancelling
-from offhook.store.erasing import finish_erasures
 from offhook.store.forgetting import forget_subjects_step, forget_uris_step
 from offhook.store.retention import (
     Cutoffs,
@@ -29,7 +27,6 @@ from offhook.store.retention import (
 )
 from offhook.store.steps import PAUSE_S, in_steps
 from offhook.store.store import Store
-from offhook.store.transaction import Committed
 
 _ROUND_S = 600.0
 # So many steps of a round may look at what is overdue and find nothing to do; the next round goes on from there.
@@ -40,7 +37,7 @@ log = structlog.get_logger()
 
 
 class Retention(Service):
-    """Prunes the log every ten minutes, and finishes what is left over, in steps with a pause between them."""
+    """Prunes the log every ten minutes, in steps with a pause between them."""
 
     def __init__(self, store: Store, keep: timedelta, by_family: Mapping[str, timedelta]) -> None:
         self._store = store
@@ -48,8 +45,6 @@ class Retention(Service):
         self._by_family = dict(by_family)
         self._overdue_place = 0
         self._uri_place = _FIRST_URI
-        self._left_over = asyncio.Event()
-        store.subscribe(self._on_commit)
 
     @property
     def name(self) -> str:
@@ -69,43 +64,14 @@ class Retention(Service):
         await self._forget_uris(max(rule.cutoff_us for rule in rules))
         return count
 
-    async def finish(self) -> None:
-        """Finish what others have begun: cancelling, erasing."""
-        await finish_cancelling(self._store)
-        await finish_erasures(self._store)
-
     async def run(self) -> None:
-        """Finish, prune, and wait, for ever. A stop loses nothing: the step being written is committed all the same."""
+        """Prune, and wait, for ever. A stop loses nothing: the step being written is committed all the same."""
         while True:
-            await self._work(self.finish, self._prune)
-            until_s = asyncio.get_running_loop().time() + _ROUND_S
-            while await self._is_asked(until_s):
-                await self._work(self.finish)
-
-    async def _is_asked(self, until_s: float) -> bool:
-        """Wait for something left over, until then. Whether there is."""
-        try:
-            async with asyncio.timeout_at(until_s):
-                await self._left_over.wait()
-        except TimeoutError:
-            return False
-        self._left_over.clear()
-        return True
-
-    async def _work(self, *works: Callable[[], Awaitable[object]]) -> None:
-        """Do all of it; a fault in one keeps no other from being done. Raises the first one."""
-        faults = [fault for work in works if (fault := await self._fault_of(work)) is not None]
-        if faults:
-            raise faults[0]
-
-    async def _fault_of(self, work: Callable[[], Awaitable[object]]) -> Exception | None:
-        try:
-            await work()
-        except UnavailableError as error:
-            log.warning("retention.postponed", error=error.message)
-        except Exception as error:
-            return error
-        return None
+            try:
+                await self._prune()
+            except UnavailableError as error:
+                log.warning("retention.postponed", error=error.message)
+            await asyncio.sleep(_ROUND_S)
 
     async def _prune(self) -> None:
         count = await self.prune()
@@ -143,10 +109,6 @@ class Retention(Service):
             await asyncio.sleep(PAUSE_S)
             if beyond is None:
                 break
-
-    def _on_commit(self, committed: Committed) -> None:
-        if committed.has_left_over:
-            self._left_over.set()
 
     def _cutoffs(self) -> Cutoffs:
         now_us = self._store.clock.now_us()

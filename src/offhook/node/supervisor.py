@@ -100,6 +100,10 @@ class Supervisor:
         entry.is_up = True
         try:
             await entry.service.run()
+        except asyncio.CancelledError:
+            # The supervisor's own cancelling comes after it has said that it stops.
+            if entry.is_stopping:
+                raise
         except Exception as error:
             if not entry.is_stopping:
                 return error

@@ -14,8 +14,7 @@ from offhook.domain.errors import NotFoundError
 from offhook.store import schema
 from offhook.store.destination_rows import SELECT, destination_of
 from offhook.store.schema import customers, deliveries, destinations, uris
-from offhook.store.steps import BITE, OF, in_bites, in_steps, run_for_each
-from offhook.store.store import Store
+from offhook.store.steps import BITE, OF, run_for_each
 from offhook.store.transaction import Transaction
 
 OFF = "off"
@@ -23,9 +22,6 @@ GONE = "gone"
 FAILING = "failing"
 FROZEN = "frozen"
 DELETED = "deleted"
-
-# New failures between the last step of `make_due` and the change that it prepares: there are a few at most.
-_MAX_LATE = 1_000
 
 
 def add_destination(tx: Transaction, customer_id: str) -> int:
@@ -40,7 +36,7 @@ def add_destination(tx: Transaction, customer_id: str) -> int:
 def set_webhook(tx: Transaction, customer_id: str, *, uri: str, method: str) -> None:
     """Point the customer's webhook to `uri`, with a clean health; "" holds what is pending. Raises NotFoundError.
 
-    `make_due` comes first where much may wait for a retry.
+    What waits for a retry waits no longer; where that is much, it is made due in steps (`making_due`).
     """
     key = _key_of(tx, customer_id)
     _replace_uris(tx, [key])
@@ -48,33 +44,32 @@ def set_webhook(tx: Transaction, customer_id: str, *, uri: str, method: str) -> 
     if uri:
         uri_key = tx.next_key("uris")
         tx.connection.execute(sa.insert(uris).values(key=uri_key, destination_key=key, uri=uri))
+    reason = (FROZEN if _is_frozen(tx, customer_id) else "") if uri else OFF
     tx.connection.execute(
         sa.update(destinations)
         .where(destinations.c.key == key)
         .values(
-            uri_key=uri_key,
-            method=method,
-            held_reason="" if uri else OFF,
-            failing_since=None,
-            tm_update=tx.now_us,
+            uri_key=uri_key, method=method, held_reason=reason, failing_since=None, due_mark=None, tm_update=tx.now_us
         )
     )
-    _send_at_once(tx, key)
+    if uri:
+        _send_at_once(tx, key)
     tx.committed.changed.add(key)
 
 
 def enable_webhook(tx: Transaction, customer_id: str) -> None:
-    """Use a disabled webhook again, with a clean health. Raises NotFoundError. One that is off stays off.
+    """Use a disabled webhook again, with a clean health. Raises NotFoundError.
 
-    `make_due` comes first where much may wait for a retry.
+    One that is off stays off, a frozen customer's stays frozen, and one that is in use goes on.
     """
     key = _key_of(tx, customer_id)
-    tx.connection.execute(
+    enabled = tx.connection.execute(
         sa.update(destinations)
-        .where(destinations.c.key == key, destinations.c.uri_key.is_not(None))
+        .where(destinations.c.key == key, destinations.c.held_reason.in_((GONE, FAILING)))
         .values(held_reason="", failing_since=None, tm_update=tx.now_us)
     )
-    _send_at_once(tx, key)
+    if enabled.rowcount:
+        _send_at_once(tx, key)
     tx.committed.changed.add(key)
 
 
@@ -126,26 +121,6 @@ def cancel_customer(tx: Transaction, customer_id: str) -> None:
     tx.committed.has_left_over = True
 
 
-async def make_due(store: Store, customer_id: str) -> None:
-    """Prepare `set_webhook` and `enable_webhook`: what waits for a retry waits no longer.
-
-    It takes its old place in the order, in steps, before the webhook is used again. May be repeated.
-    """
-    statement = (
-        sa.select(destinations.c.key)
-        .join(customers, customers.c.key == destinations.c.customer_key)
-        .where(customers.c.id == customer_id, destinations.c.activeflow_id == "")
-    )
-    key = await store.read(lambda connection: connection.execute(statement).scalar())
-    if key is not None:
-        await in_steps(store, lambda tx, after: make_due_step(tx, key, after), 0)
-
-
-def make_due_step(tx: Transaction, key: int, after: int) -> int | None:
-    """Make due for a moment what failed, beyond the delivery key `after`; the key to go on from."""
-    return in_bites(lambda here: _make_due(tx, key, here), after)
-
-
 def secrets_changed(tx: Transaction, customer_id: str) -> None:
     """Make the engine sign with the customer's present secrets from this commit on."""
     tx.committed.changed.add(_key_of(tx, customer_id))
@@ -170,34 +145,40 @@ def _key_of(tx: Transaction, customer_id: str) -> int:
     return add_destination(tx, customer_id) if key is None else key
 
 
-def _make_due(tx: Transaction, key: int, after: int) -> int | None:
+def make_due(tx: Transaction, key: int, after: int, mark_us: int) -> int | None:
+    """Make due at their old place some that failed before `mark_us`, beyond the delivery key `after`.
+
+    Returns the key to go on from, None at the end.
+    """
+    columns = deliveries.c.key, deliveries.c.due_at, deliveries.c.tm_create
+    was_tried_since = sa.exists().where(
+        schema.attempts.c.delivery_key == deliveries.c.key, schema.attempts.c.started_at >= mark_us
+    )
     failed = (
-        sa.select(deliveries.c.key, deliveries.c.due_at, deliveries.c.tm_create)
+        sa.select(*columns, was_tried_since.label("was_tried_since"))
         .where(deliveries.c.destination_key == key, schema.HAS_FAILED, deliveries.c.key > after)
         .order_by(deliveries.c.key)
         .limit(BITE)
     )
     rows = tx.reader.execute(failed).all()
-    _take_old_place(tx, key, [row.key for row in rows if row.due_at != row.tm_create])
+    waiting = [row.key for row in rows if row.due_at != row.tm_create and not row.was_tried_since]
+    if waiting:
+        statement = sa.update(deliveries).where(deliveries.c.key == OF).values(due_at=deliveries.c.tm_create)
+        run_for_each(tx, statement, waiting)
+        tx.committed.rewound.add(key)
     return rows[-1].key if len(rows) == BITE else None
 
 
 def _send_at_once(tx: Transaction, key: int) -> None:
-    """What failed since `make_due` looked at it: the only ones that are due later."""
-    late = (
-        sa.select(deliveries.c.key)
-        .where(deliveries.c.destination_key == key, schema.IS_PENDING, deliveries.c.due_at > tx.now_us)
-        .order_by(deliveries.c.due_at, deliveries.c.key)
-        .limit(_MAX_LATE)
-    )
-    _take_old_place(tx, key, tx.reader.execute(late).scalars().all())
+    """A few in this very commit; the rest is left to be done in steps."""
+    if make_due(tx, key, 0, tx.now_us) is not None:
+        tx.connection.execute(sa.update(destinations).where(destinations.c.key == key).values(due_mark=tx.now_us))
+        tx.committed.has_left_over = True
 
 
-def _take_old_place(tx: Transaction, key: int, delivery_keys: Sequence[int]) -> None:
-    statement = sa.update(deliveries).where(deliveries.c.key == OF).values(due_at=deliveries.c.tm_create)
-    run_for_each(tx, statement, delivery_keys)
-    if delivery_keys:
-        tx.committed.rewound.add(key)
+def _is_frozen(tx: Transaction, customer_id: str) -> bool:
+    statement = sa.select(customers.c.status).where(customers.c.id == customer_id)
+    return tx.reader.execute(statement).scalar() == FROZEN
 
 
 def _replace_uris(tx: Transaction, keys: Sequence[int]) -> None:

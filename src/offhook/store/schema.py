@@ -136,8 +136,12 @@ destinations = sa.Table(
     # Start of the present run of failures: five days of it disable the destination.
     sa.Column("failing_since", Micros, nullable=True),
     sa.Column("tm_update", Micros, nullable=True),
+    # When it was pointed elsewhere or enabled again, while what failed before is made due in steps; null otherwise.
+    sa.Column("due_mark", Micros, nullable=True),
     sa.UniqueConstraint("customer_key", "activeflow_id"),
 )
+IS_MAKING_DUE = destinations.c.due_mark.is_not(None)
+sa.Index("destinations_making_due", destinations.c.key, sqlite_where=IS_MAKING_DUE, postgresql_where=IS_MAKING_DUE)
 # Those whose customer was deleted and that may still have something pending: it is cancelled in steps.
 IS_DELETED = destinations.c.held_reason == sa.text("'deleted'")
 sa.Index("destinations_deleted", destinations.c.key, sqlite_where=IS_DELETED, postgresql_where=IS_DELETED)

@@ -18,7 +18,7 @@ from offhook.domain.customer import (
 )
 from offhook.store.customers import PROFILE_FIELDS, get_customer
 from offhook.store.deliveries import AttemptRow
-from offhook.store.destinations import enable_webhook, make_due
+from offhook.store.destinations import enable_webhook
 from offhook.web.asking import AnyRequest, customer_in, services_of
 from offhook.web.services import Services
 
@@ -90,7 +90,6 @@ async def enable(request: AnyRequest) -> Customer:
         enable_webhook(tx, customer_id)
         return get_customer(tx.reader, customer_id)
 
-    await make_due(services.store, customer_id)
     return await services.store.write(do)
 
 

@@ -29,12 +29,14 @@ def upgrade() -> None:
         sa.Column("event_key", _KEY, autoincrement=False, nullable=False),
         sa.PrimaryKeyConstraint("event_key"),
     )
+    op.add_column("destinations", sa.Column("due_mark", sa.BigInteger(), nullable=True))
     op.add_column("uris", sa.Column("tm_replaced", sa.BigInteger(), nullable=True))
     op.add_column("subjects", sa.Column("erase_to", sa.BigInteger(), nullable=True))
     op.add_column("subjects", sa.Column("forget_at", sa.BigInteger(), nullable=True))
     _partial_index("uris_replaced", "uris", ["tm_replaced", "key"], "tm_replaced IS NOT NULL")
     _partial_index("subjects_erasing", "subjects", ["key"], "erase_to IS NOT NULL")
     _partial_index("subjects_forget", "subjects", ["forget_at"], "forget_at IS NOT NULL")
+    _partial_index("destinations_making_due", "destinations", ["key"], "due_mark IS NOT NULL")
     _partial_index("destinations_deleted", "destinations", ["key"], "held_reason = 'deleted'")
     _partial_index("deliveries_waiting", "deliveries", ["customer_key", "key"], "status = 0")
     _partial_index("deliveries_cancelled", "deliveries", ["customer_key", "key"], "status = 3")

@@ -1,0 +1,67 @@
+"""Long work that a commit has begun and left over: it is finished in steps, now or after the next start."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from offhook.domain.errors import UnavailableError
+from offhook.node.service import Service
+from offhook.store.cancelling import finish_cancelling
+from offhook.store.erasing import finish_erasures
+from offhook.store.making_due import finish_making_due
+from offhook.store.store import Store
+from offhook.store.transaction import Committed
+
+_AGAIN_S = 600.0
+_PAUSE_S = 1.0
+_WORKS = (finish_making_due, finish_cancelling, finish_erasures)
+
+log = structlog.get_logger()
+
+
+class Finisher(Service):
+    """Finishes what is left over as soon as a commit says so, and looks every now and then whether anything is."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._left_over = asyncio.Event()
+        store.subscribe(self._on_commit)
+
+    @property
+    def name(self) -> str:
+        """As `/readyz` calls it."""
+        return "long work"
+
+    async def run(self) -> None:
+        """Finish, and wait for more, for ever. A stop loses nothing: the marks are in the database."""
+        while True:
+            self._left_over.clear()
+            if not await self._finish():
+                await asyncio.sleep(_PAUSE_S)
+                continue
+            try:
+                async with asyncio.timeout(_AGAIN_S):
+                    await self._left_over.wait()
+            except TimeoutError:
+                pass
+
+    async def _finish(self) -> bool:
+        """Whether all is done. A fault in one kind of work keeps no other from being done; raises the first."""
+        is_done, faults = True, []
+        for finish in _WORKS:
+            try:
+                await finish(self._store)
+            except UnavailableError as error:
+                is_done = False
+                log.warning("finishing.postponed", error=error.message)
+            except Exception as error:
+                faults.append(error)
+        if faults:
+            raise faults[0]
+        return is_done
+
+    def _on_commit(self, committed: Committed) -> None:
+        if committed.has_left_over or committed.everything:
+            self._left_over.set()

@@ -1,0 +1,34 @@
+"""Sending at once what waits for a retry, in steps, after a destination was pointed elsewhere or enabled again.
+
+`destinations.due_mark` is when that was: what was tried since keeps its own time.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from offhook.store import schema
+from offhook.store.destinations import make_due
+from offhook.store.schema import destinations
+from offhook.store.steps import in_bites, in_steps
+from offhook.store.store import Store
+from offhook.store.transaction import Transaction
+
+
+async def finish_making_due(store: Store) -> None:
+    """Make due what is marked. May be repeated after a crash."""
+    statement = sa.select(destinations.c.key).where(schema.IS_MAKING_DUE).order_by(destinations.c.key)
+    for key in await store.read(lambda connection: connection.execute(statement).scalars().all()):
+        await in_steps(store, lambda tx, after, key=key: make_due_step(tx, key, after), 0)  # type: ignore[misc]
+
+
+def make_due_step(tx: Transaction, destination_key: int, after: int) -> int | None:
+    """Make due for a moment, beyond the delivery key `after`; the key to go on from. At the end the mark goes."""
+    mine = destinations.c.key == destination_key
+    mark_us = tx.reader.execute(sa.select(destinations.c.due_mark).where(mine)).scalar()
+    if mark_us is None:
+        return None
+    left = in_bites(lambda here: make_due(tx, destination_key, here, mark_us), after)
+    if left is None:
+        tx.connection.execute(sa.update(destinations).where(mine).values(due_mark=None))
+    return left
