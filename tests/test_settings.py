@@ -59,6 +59,7 @@ def test_a_schedule_may_differ_per_family(tmp_path: Path) -> None:
         ({"OFFHOOK_SERVR__PORT": "1"}, "server.port"),
         ({"OFFHOOK_DELIVERY__TIMEOUT": "5"}, "5s"),
         ({"OFFHOOK_DELIVERY__TIMEOUT": "2m"}, "from 100ms to 60s"),
+        ({"OFFHOOK_SERVER__HOST": ""}, "must not be empty"),
         ({"OFFHOOK_SERVER__PORT": "0"}, "from 1 to 65535"),
         ({"OFFHOOK_SERVER__PORT": "http"}, "server.port"),
         ({"OFFHOOK_DELIVERY__JITTER": "nan"}, "from 0 to 1"),

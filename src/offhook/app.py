@@ -62,18 +62,23 @@ class Opened(msgspec.Struct, frozen=True):
 
 
 class Node:
-    """Everything that runs in one process. `show_credentials` is told those of a first start, once."""
+    """Everything that runs in one process.
+
+    At a first start `keep_credentials` is told the credentials before they count, `show_credentials` afterwards.
+    """
 
     def __init__(
         self,
         settings: Settings,
         folder: DataFolder,
         supervisor: Supervisor,
+        keep_credentials: Callable[[Credentials], None],
         show_credentials: Callable[[Credentials], None],
     ) -> None:
         self._settings = settings
         self._folder = folder
         self._supervisor = supervisor
+        self._keep_credentials = keep_credentials
         self._show_credentials = show_credentials
         self._asterisk: EmbeddedAsterisk | None = None
         self._store: Store | None = None
@@ -153,9 +158,7 @@ class Node:
     async def _first_start(self, store: Store) -> None:
         if await store.read(count_customers):
             return
-        credentials = await create_first_customer(store, Passwords())
-        self._folder.write_profile(profile_of(self._settings, credentials))
-        self._show_credentials(credentials)
+        self._show_credentials(await create_first_customer(store, Passwords(), self._keep_credentials))
 
     async def _find_asterisk(self) -> AriEndpoint | None:
         """The Asterisk that the settings ask for, or one of our own; None: without."""

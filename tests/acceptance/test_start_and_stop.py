@@ -61,6 +61,15 @@ def test_a_signal_that_comes_twice_within_a_moment_is_one_and_leaves_no_asterisk
     assert not asterisk.is_alive
 
 
+@pytest.mark.parametrize("gap_s", [0.01, 0.03, 0.1, 0.2, 0.3])
+def test_a_signal_that_comes_twice_at_a_quick_stop_ends_well(server: OffhookServer, gap_s: float) -> None:
+    assert server.process is not None
+    server.process.send_signal(signal.SIGTERM)
+    time.sleep(gap_s)
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(20) == 0
+
+
 def test_a_second_signal_later_ends_all_at_once_and_leaves_no_asterisk(
     phone_server: OffhookServer, receiver: Receiver
 ) -> None:

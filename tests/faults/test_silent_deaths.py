@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -56,6 +57,17 @@ async def fail(self):
         return await whole(self)
     raise RuntimeError("injected")
 whole, Retention.prune = Retention.prune, fail
+"""
+
+_FIRST = """
+import os, offhook.accounts.accounts as accounts
+from offhook.store.store import Store
+async def fail(self, change):
+    made = await whole(self, change)
+    if "create_first_customer" in change.__qualname__:
+        os.kill(os.getpid(), 9)
+    return made
+whole, Store.write = Store.write, fail
 """
 
 _SWITCH = """
@@ -150,6 +162,21 @@ def test_retention_that_failed_is_named_and_comes_back(faulty: Callable[..., Off
     (tmp_path / "trigger").write_text("now")
     server.wait_until_ready()
     assert "node.service_restarts" in server.log.read_text()
+
+
+def test_the_first_credentials_are_kept_although_the_start_is_killed(
+    faulty: Callable[..., OffhookServer], tmp_path: Path
+) -> None:
+    server = faulty(_FIRST)
+    server.data = tmp_path / "fresh"
+    server.start(ready=False)
+    assert server.process is not None
+    assert server.process.wait(20) == -9
+    server.program = [sys.executable, "-c", _FAULT.format(fault="")]
+    server.token = json.loads((server.data / "profile.json").read_text())["access_key"]
+    server.start()
+    server.ask("GET", "/v1.0/customer")
+    assert "password" in (server.data / "first-credentials.txt").read_text()
 
 
 def test_a_switch_connection_that_failed_comes_back(faulty: Callable[..., OffhookServer], tmp_path: Path) -> None:

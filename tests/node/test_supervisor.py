@@ -92,6 +92,19 @@ async def test_a_node_ends_when_a_part_has_ended_that_it_cannot_do_without(fault
     assert notes[-2:] == ["engine stops", "store stops"]
 
 
+async def test_a_part_that_ends_as_cancelled_is_seen_too() -> None:
+    class Cancelled(Worker):
+        async def run(self) -> None:
+            raise asyncio.CancelledError
+
+    async with asyncio.timeout(10), Supervisor() as supervisor:
+
+        async def start() -> None:
+            await supervisor.add(Cancelled("engine", []))
+
+        assert not await live(supervisor, start(), Asking())
+
+
 async def test_a_node_that_is_asked_to_stop_while_it_starts_stops() -> None:
     notes: list[str] = []
     asking = Asking()

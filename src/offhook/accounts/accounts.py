@@ -225,17 +225,19 @@ class Accounts:
             self._authenticator.forget_all()
 
 
-async def create_first_customer(store: Store, passwords: Passwords) -> Credentials:
-    """The customer, agent and access key of a new database. Raises ConflictError if there is a customer already."""
+async def create_first_customer(store: Store, passwords: Passwords, keep: Callable[[Credentials], None]) -> Credentials:
+    """The customer, agent and access key of a new database. Raises ConflictError if there is a customer already.
+
+    `keep` is called before they count: whatever kills the process after that, somebody has them.
+    """
+    if await store.read(customers.count_customers):
+        raise _not_the_first()
     credentials = Credentials(new_uuid(), FIRST_USERNAME, new_password(), new_access_key(), new_secret())
     hashed = await passwords.hash(credentials.password)
 
     def change(tx: Transaction) -> None:
         if customers.count_customers(tx.reader):
-            raise ConflictError(
-                "There is a first customer already. `offhook agent reset-password --data DIR "
-                f"{FIRST_USERNAME}` gives its agent a new password."
-            )
+            raise _not_the_first()
         customers.add_customer(tx, credentials.customer_id, credentials.webhook_secret, {"name": "First customer"})
         agent = {
             "username": FIRST_USERNAME,
@@ -247,6 +249,7 @@ async def create_first_customer(store: Store, passwords: Passwords) -> Credentia
         values = access_key_values(credentials.access_key, "first", "made by offhook init", None)
         access_keys.add_access_key(tx, new_uuid(), credentials.customer_id, values)
 
+    keep(credentials)
     await store.write(change)
     return credentials
 
@@ -282,6 +285,13 @@ def access_key_values(token: str, name: str, detail: str, expire_s: int | None) 
         "token_hash": access_key_hash(token),
         "tm_expire": to_us(datetime.fromtimestamp(end_s, UTC)),
     }
+
+
+def _not_the_first() -> ConflictError:
+    return ConflictError(
+        "There is a first customer already. `offhook agent reset-password --data DIR "
+        f"{FIRST_USERNAME}` gives its agent a new password."
+    )
 
 
 def _expect_status(tx: Transaction, customer_id: str, status: str) -> None:

@@ -7,26 +7,24 @@ import sys
 from offhook import __version__
 from offhook.accounts.accounts import Credentials
 from offhook.app import Opened
-from offhook.folder import DataFolder, write_private
+from offhook.folder import DataFolder, Profile, write_private
 
 _CREDENTIALS_FILE = "first-credentials.txt"
 
 
+def keep_credentials(folder: DataFolder, profile: Profile, credentials: Credentials) -> None:
+    """So that the command line can use them; and, where nobody looks on, in a file that only the owner can read."""
+    folder.write_profile(profile)
+    if not sys.stdout.isatty():
+        write_private(folder.path / _CREDENTIALS_FILE, _text(credentials).encode())
+
+
 def show_credentials(folder: DataFolder, credentials: Credentials) -> None:
-    """Once, to a person; where nobody looks on, into a file that only the owner can read."""
-    text = (
-        "Your first customer. Keep this: it is shown only once.\n\n"
-        f"  username        {credentials.username}\n"
-        f"  password        {credentials.password}\n"
-        f"  access key      {credentials.access_key}\n"
-        f"  webhook secret  {credentials.webhook_secret}\n"
-        f"  customer id     {credentials.customer_id}\n"
-    )
+    """Once, to a person; where nobody looks on, say where they are."""
     if sys.stdout.isatty():
-        print(f"\n{text}", flush=True)
+        print(f"\n{_text(credentials)}", flush=True)
         return
     file = folder.path / _CREDENTIALS_FILE
-    write_private(file, text.encode())
     print(f"The first customer's credentials are in {file} (readable by you only).", flush=True)
 
 
@@ -43,3 +41,14 @@ def show_ready(opened: Opened) -> None:
     if opened.allows_loopback:
         print("Webhooks to loopback addresses are allowed, as this server listens on loopback only.", flush=True)
     print("Ctrl-C stops it once attempts under way have ended.", flush=True)
+
+
+def _text(credentials: Credentials) -> str:
+    return (
+        "Your first customer. Keep this: it is shown only once.\n\n"
+        f"  username        {credentials.username}\n"
+        f"  password        {credentials.password}\n"
+        f"  access key      {credentials.access_key}\n"
+        f"  webhook secret  {credentials.webhook_secret}\n"
+        f"  customer id     {credentials.customer_id}\n"
+    )

@@ -18,7 +18,7 @@ from offhook.accounts.accounts import Credentials, create_first_customer
 from offhook.accounts.accounts import reset_password as change_password
 from offhook.accounts.passwords import Passwords
 from offhook.app import Node, open_database, profile_of
-from offhook.cli.first_start import show_credentials, show_ready, show_waiting
+from offhook.cli.first_start import keep_credentials, show_credentials, show_ready, show_waiting
 from offhook.domain.errors import OffhookError
 from offhook.folder import DataFolder
 from offhook.logs import configure_logging
@@ -53,9 +53,11 @@ def init(settings: Settings, data: Path) -> Credentials:
     """Make the first customer of a new database. Raises ConflictError if there is one, MisconfiguredError."""
     with DataFolder(data) as folder:
         folder.check_profile()
-        credentials = _with_store(settings, folder, lambda store: create_first_customer(store, Passwords()))
-        folder.write_profile(profile_of(settings, credentials))
-        return credentials
+
+        def keep(credentials: Credentials) -> None:
+            folder.write_profile(profile_of(settings, credentials))
+
+        return _with_store(settings, folder, lambda store: create_first_customer(store, Passwords(), keep))
 
 
 def reset_password(settings: Settings, data: Path, username: str) -> str:
@@ -66,7 +68,13 @@ def reset_password(settings: Settings, data: Path, username: str) -> str:
 
 async def _serve(settings: Settings, folder: DataFolder) -> bool:
     async with Supervisor() as supervisor:
-        node = Node(settings, folder, supervisor, lambda credentials: show_credentials(folder, credentials))
+        node = Node(
+            settings,
+            folder,
+            supervisor,
+            lambda credentials: keep_credentials(folder, profile_of(settings, credentials), credentials),
+            lambda credentials: show_credentials(folder, credentials),
+        )
         was_asked = await live(supervisor, _start(node), StopSignals(node.kill))
     # It is over. Without the loop a second signal would end the interpreter in the middle of its own end.
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))

@@ -17,6 +17,7 @@ from offhook.settings.declaration import (
     Declared,
     byte_count,
     list_of,
+    not_empty,
     number,
     one_of,
     schedule,
@@ -34,7 +35,7 @@ _SCHEDULE = ",".join(duration_text(gap) for gap in DEFAULT_SCHEDULE)
 class ServerArea(msgspec.Struct, frozen=True):
     """Where the API listens, and how others reach it."""
 
-    host: Annotated[str, Declared("address", "127.0.0.1", str, "Where the API listens.")]
+    host: Annotated[str, Declared("address", "127.0.0.1", not_empty, "Where the API listens.")]
     port: Annotated[int, Declared("port", "8080", whole(1, 65535), "The API's TCP port.")]
     public_url: Annotated[
         str,

@@ -84,6 +84,13 @@ def byte_count(low: str, high: str) -> Callable[[str], int]:
     return read
 
 
+def not_empty(text: str) -> str:
+    """Any text but none."""
+    if not text.strip():
+        raise ValueError("must not be empty")
+    return text
+
+
 def list_of(read_one: Callable[[str], T]) -> Callable[[str], tuple[T, ...]]:
     """Things separated by commas."""
 

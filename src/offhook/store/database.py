@@ -146,6 +146,8 @@ def _sqlite_engine(url: sa.URL, *, begin: str, pool_size: int) -> sa.Engine:
         poolclass=sa.QueuePool,
         pool_size=pool_size,
         max_overflow=1,
+        # Secrets and payloads are parameters: no error and no traceback shows them.
+        hide_parameters=True,
         connect_args={"check_same_thread": False, "timeout": 30, "cached_statements": 256},
     )
 

@@ -94,7 +94,9 @@ class Session(psycopg.Connection[Any]):
 
 def reading_engine(url: sa.URL, answer_time: timedelta, *, pool_size: int) -> sa.Engine:
     """Sessions that read, each transaction on one snapshot."""
-    engine = sa.create_engine(url, pool_size=pool_size, max_overflow=0, isolation_level="REPEATABLE READ")
+    engine = sa.create_engine(
+        url, pool_size=pool_size, max_overflow=0, isolation_level="REPEATABLE READ", hide_parameters=True
+    )
 
     @sa.event.listens_for(engine, "do_connect")
     def _connect(_dialect: Any, _record: Any, _places: Any, given: dict[str, Any]) -> Session:
@@ -108,7 +110,7 @@ def writing_engine(url: sa.URL, answer_time: timedelta, *, name: str) -> sa.Engi
 
     `name` tells this node's sessions from another's. One of our own that the server has not let go of yet is ended.
     """
-    engine = sa.create_engine(url, pool_size=1, max_overflow=0)
+    engine = sa.create_engine(url, pool_size=1, max_overflow=0, hide_parameters=True)
     silence = {"idle_session_timeout": _milliseconds(answer_time, _SERVERS_MARGIN_S)}
 
     @sa.event.listens_for(engine, "do_connect")
