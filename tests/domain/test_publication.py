@@ -111,6 +111,7 @@ def event(data: str) -> bytes:
         ('{"a":1e309}', False),
         ('{"a":-1e309}', False),
         ('{"a":1e-999}', True),
+        ('{"a":1e-' + "9" * 400 + "}", True),
         ('{"a":"1e999"}', True),
         ('{"a":' + "1" * 250 + "e60}", False),
         ('{"a":' + "1" * 308 + "}", True),
@@ -119,6 +120,7 @@ def event(data: str) -> bytes:
         ('{"a":' + "9" * 309 + "}", False),
         ('{"a":-' + "9" * 309 + "}", False),
         ('{"a":' + "1" * 310 + "}", False),
+        ('{"a":' + "9" * 309 + ',"a":1}', False),
         ('{"a":' + "1" * 5_000 + "}", False),
         ('{"a":0.' + "1" * 5_000 + "}", True),
         ('{"a":"' + "9" * 5_000 + '"}', True),
@@ -129,7 +131,7 @@ def event(data: str) -> bytes:
         ("[]", False),
         ("5", False),
     ],
-    ids=range(26),
+    ids=range(28),
 )
 def test_what_data_may_hold(data: str, good: bool, large: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publication, "_SMALL_ITEM", 0)
@@ -194,6 +196,10 @@ DENSE = {
     "nested": "[" + ",".join(["[" * 60 + "]" * 60] * 2_100) + "]",
     "texts": "[" + ",".join(['""'] * 87_000) + "]",
     "numbers": "[" + ",".join(["1"] * 130_000) + "]",
+    "long numbers": "[1e100," + ",".join(["1" * 99] * 2_600) + "]",
+    "long fractions": "[1e100," + ",".join(["1." + "1" * 97] * 2_600) + "]",
+    "numbers of 60 digits": "[1e100," + ",".join(["1" * 60] * 4_250) + "]",
+    "large exponents": "[" + ",".join(["1e100"] * 43_000) + "]",
     "one text": '"' + "x" * 260_000 + '"',
 }
 

@@ -8,7 +8,6 @@ as `"\\ud800"` is refused: no UTF-8 text can say it), but for UTF-8 and the rang
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Generator
 from typing import Any
 
@@ -182,7 +181,9 @@ def _checked_data(raw: bytes, max_depth: int) -> dict[str, Any]:
     if raw.count(b"{") + raw.count(b"[") > max_depth and _depth(data) > max_depth:
         raise InvalidError(f"data is nested deeper than {max_depth}.", field="data")
     if has_digits(raw, _LONGEST_INTEGER):
-        _check_integers(data)
+        # In the bytes, as of a repeated key's values the data has only the last.
+        for _ in check_large_data(raw, max_depth):
+            pass
     return data
 
 
@@ -197,16 +198,6 @@ def _depth(data: dict[str, Any]) -> int:
             inner.extend(value.values() if isinstance(value, dict) else value)
         level = [value for value in inner if isinstance(value, dict | list)]
     return depth
-
-
-def _check_integers(data: dict[str, Any]) -> None:
-    waiting: list[Any] = [data]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, dict | list):
-            waiting.extend(value.values() if isinstance(value, dict) else value)
-        elif isinstance(value, int) and abs(value) > sys.float_info.max:
-            raise InvalidError("data contains a number that is out of range.", field="data")
 
 
 def _subject(sent: _Sent, data: dict[str, Any]) -> str:

@@ -29,11 +29,21 @@ _AS_SQUARE = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _OPEN = ord("[")
 _BRACKETS_PER_STEP = 32 * 1024
-# Only such a number can be out of range: the largest double is below 1e309.
-_LARGE_NUMBER = re.compile(rb"-?[0-9][0-9.]*+[eE]\+?[0-9]{3,}+|-?[0-9][0-9.]{99,}+(?:[eE][+-]?[0-9]+)?+")
+# Only such a number can be out of range: the largest double is below 1e309. One is looked for only where a number
+# begins, as each place inside of one would be read on from to its end; and a set of bytes comes first, as `re` is quick
+# to skip what cannot be the first byte.
+_LARGE_NUMBER = re.compile(
+    rb"[-0-9](?<![0-9.eE+-].)(?:[0-9.]*+[eE]\+?[0-9]{3,}+|[0-9.]{99,}+(?:[eE][+-]?[0-9]+)?+)", re.DOTALL
+)
+_NO_PART_OF_A_NUMBER = re.compile(rb"[^0-9.eE+-]")
 _LARGE_EXPONENT = re.compile(rb"[0-9][eE]\+?[0-9]{3}")
 _DIGIT = re.compile(rb"[0-9]")
 _LONG = 100
+_BYTES_PER_STEP = 64 * 1024
+_MATCHES_PER_STEP = 512
+_TEXTS_PER_STEP = 16 * 1024
+# One less than the longest text that _LARGE_EXPONENT finds: what two pieces share, so that none is cut.
+_SHARED = 5
 _LONGEST_INTEGER = 309
 
 _value = msgspec.json.Decoder(msgspec.Raw)
@@ -84,18 +94,17 @@ def check_large_data(raw: bytes, max_depth: int) -> Generator[None, None, None]:
     """
     # Brackets inside of strings count too, so this only spares the walk, and never the check.
     may_be_deep = raw.count(b"{") + raw.count(b"[") > max_depth
-    may_be_large = _LARGE_EXPONENT.search(raw) is not None or has_digits(raw, _LONG)
+    may_be_large = has_digits(raw, _LONG) or (yield from _has_large_exponent(raw))
     if not (may_be_deep or may_be_large):
         return
     yield
-    bare = _STRING.sub(b"", raw)
-    yield
+    bare = yield from _without_texts(raw)
     if may_be_deep:
         is_deeper = yield from _is_deeper(bare.translate(_AS_SQUARE, _NO_BRACKETS), max_depth)
         if is_deeper:
             raise InvalidError(f"data is nested deeper than {max_depth}.", field="data")
-    if may_be_large and not all(_is_in_range(number) for number in _LARGE_NUMBER.findall(bare)):
-        raise InvalidError("data contains a number that is out of range.", field="data")
+    if may_be_large:
+        yield from _check_numbers(bare)
 
 
 def has_digits(raw: bytes, count: int) -> bool:
@@ -138,6 +147,37 @@ def _after_space(body: bytes | bytearray, at: int) -> int:
 def _expect_end(body: bytes | bytearray, at: int) -> None:
     if _after_space(body, at) != len(body):
         raise _no_json()
+
+
+def _has_large_exponent(raw: bytes) -> Generator[None, None, bool]:
+    for begin in range(0, len(raw), _BYTES_PER_STEP):
+        if _LARGE_EXPONENT.search(raw, begin, begin + _BYTES_PER_STEP + _SHARED):
+            return True
+        yield
+    return False
+
+
+def _without_texts(raw: bytes) -> Generator[None, None, bytes]:
+    count = _TEXTS_PER_STEP
+    while count == _TEXTS_PER_STEP:
+        raw, count = _STRING.subn(b"", raw, _TEXTS_PER_STEP)
+        yield
+    return raw
+
+
+def _check_numbers(bare: bytes) -> Generator[None, None, None]:
+    begin = 0
+    while begin < len(bare):
+        # The end of a piece is between two numbers, so that none is cut.
+        after = _NO_PART_OF_A_NUMBER.search(bare, begin + _BYTES_PER_STEP)
+        end = len(bare) if after is None else after.start()
+        for count, number in enumerate(_LARGE_NUMBER.finditer(bare, begin, end), 1):
+            if not _is_in_range(number[0]):
+                raise InvalidError("data contains a number that is out of range.", field="data")
+            if count % _MATCHES_PER_STEP == 0:
+                yield
+        yield
+        begin = end
 
 
 def _is_deeper(brackets: bytes, max_depth: int) -> Generator[None, None, bool]:
