@@ -85,14 +85,6 @@ SCENARIOS = {
         f"refused_{code}": _refused_with(code) + _request("ACK", 1, to_tag=_TO_TAG, branch="[branch-5]")
         for code in (401, 403, 486, 503, 603)
     },
-    # A transfer (RFC 3515) that is refused, after a pause (-d); the call goes on.
-    "refers_in_vain": _INVITE
-    + _ANSWERED
-    + "  <pause />\n"
-    + _request("REFER", 2, to_tag=_TO_TAG, headers="Refer-To: <sip:+19005550199@[remote_ip]:[remote_port]>\n      ")
-    + _receive(603)
-    + '  <recv request="BYE" timeout="30000" />\n'
-    + _OK,
     # Puts the call on hold (RFC 3264, 8.4), and vanishes.
     "falls_silent_on_hold": _INVITE
     + _ANSWERED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import os
 import re
@@ -18,6 +19,7 @@ from offhook.switch.asterisk import configuration
 from offhook.switch.asterisk.ari import AriClient
 from offhook.switch.asterisk.configuration import Rtp
 from offhook.switch.asterisk.embedded import EmbeddedAsterisk
+from tests.sipp.dialog import dialogs
 from tests.sipp.ear import listening
 from tests.sipp.phone import phone
 from tests.sipp.switches import eventually, own_asterisk
@@ -25,19 +27,35 @@ from tests.telephony.conftest import running_node
 
 
 async def test_a_phone_cannot_transfer_itself_past_every_rule(tmp_path: Path) -> None:
-    async with own_asterisk(tmp_path / "a") as asterisk, AriClient(asterisk.endpoint) as ari:
-        stream = ari.events()
-        await anext(stream)
-        async with phone("refers_in_vain", asterisk.sip, tmp_path / "sipp", pause_ms=1_000) as p:
-            first = await next_caller(stream)
-            await ari.post(f"channels/{first}/answer")
-            await ari.post("bridges/talk", type="mixing")
-            await ari.post("bridges/talk/addChannel", channel=first)
-            log = tmp_path / "a" / "log" / "messages.log"
-            await eventually(lambda: "transfer" in log.read_text(), "the transfer is refused")
-            assert [channel["id"] for channel in await ari.get("channels")] == [first]
-            await ari.delete(f"channels/{first}")
-            await p.done()
+    async with own_asterisk(tmp_path / "a") as asterisk, running_node(tmp_path / "db", asterisk.endpoint) as node:
+        with dialogs(asterisk.sip, 1) as (call,):
+            await call.invite()
+            await node.saw("call_answered")
+            async with AriClient(asterisk.endpoint) as ari:
+                before = await channels_of(ari)
+                call.send("REFER", f"Refer-To: <sip:+19005550199@{asterisk.sip}>\r\n")
+                # A transfer that is done makes its channel at once; the call takes requests one after another.
+                assert await call.ask("OPTIONS") == 200
+                await asyncio.sleep(0.5)
+                assert await channels_of(ari) == before
+            assert node.types().count("call_created") == 1
+            assert "call_hungup" not in node.types()
+            assert await call.ask("BYE") == 200
+
+
+async def test_a_phone_cannot_take_the_place_of_a_call_past_every_rule(tmp_path: Path) -> None:
+    async with own_asterisk(tmp_path / "a") as asterisk, running_node(tmp_path / "db", asterisk.endpoint) as node:
+        with dialogs(asterisk.sip, 2) as (first, second):
+            await first.invite()
+            await node.saw("call_answered")
+            assert await second.invite(first.replaces) == [180, 200]
+            await node.saw("call_answered", 2)
+            async with AriClient(asterisk.endpoint) as ari:
+                channels = await channels_of(ari)
+            assert len(channels) == len(await node.all_calls()) == node.types().count("call_created") == 2
+            assert "call_hungup" not in node.types()
+            for call in (first, second):
+                assert await call.ask("BYE") == 200
 
 
 async def test_a_phone_cannot_subscribe(tmp_path: Path) -> None:
@@ -152,6 +170,11 @@ async def next_caller(stream: AsyncIterator[dict[str, Any]]) -> str:
         if event["type"] == "StasisStart":
             return str(event["channel"]["id"])
     raise AssertionError("the stream has ended")
+
+
+async def channels_of(ari: AriClient) -> list[str]:
+    """Every channel there is, whoever knows it."""
+    return sorted(str(channel["id"]) for channel in await ari.get("channels"))
 
 
 def files_of(asterisk: EmbeddedAsterisk) -> list[Path]:

@@ -9,17 +9,20 @@ import resource
 import signal
 import socket
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import aiohttp
+import msgspec
 import pytest
 import uvloop
 from aiohttp import web
 
 from offhook.domain.errors import MisconfiguredError
 from offhook.switch.asterisk.ari import AriClient, AriEndpoint
-from offhook.switch.asterisk.configuration import Rtp
+from offhook.switch.asterisk.configuration import AsteriskPorts, Rtp
 from offhook.switch.asterisk.embedded import EmbeddedAsterisk
 from offhook.switch.asterisk.installation import default_root
 from offhook.switch.asterisk.switch import AsteriskSwitch
@@ -185,6 +188,49 @@ async def test_a_start_that_is_given_up_leaves_none_behind(tmp_path: Path) -> No
         assert processes_of(folder) == []
     finally:
         kill(folder)
+
+
+@pytest.mark.parametrize("way", ["stop", "kill_for_good"])
+@pytest.mark.parametrize("note", ["running.json", "run/asterisk.pid"])
+async def test_a_start_given_up_while_an_old_one_does_not_want_to_end_leaves_none_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str, note: str
+) -> None:
+    folder = tmp_path / "a"
+    old = subprocess.Popen(
+        [sys.executable, "-c", STUBBORN, "-C", str(folder / "etc" / "asterisk.conf")], stdout=subprocess.PIPE
+    )
+    try:
+        assert old.stdout is not None
+        assert old.stdout.read(5) == b"ready"
+        (folder / note).parent.mkdir(parents=True)
+        running = {"process": process_of(old.pid), "ports": AsteriskPorts("127.0.0.1", 5060, 1), "fingerprint": "old"}
+        text = msgspec.json.encode(running) if note == "running.json" else str(old.pid).encode()
+        (folder / note).write_bytes(text)
+        asterisk = EmbeddedAsterisk(folder, default_root(), sip_host="127.0.0.1", sip_port=free_port())
+        starting = asyncio.create_task(asterisk.start())
+        told = await asyncio.to_thread(old.stdout.read, 4)
+        assert told == b"told"
+        monkeypatch.setattr("offhook.switch.asterisk.embedded._END_S", 0.3)
+        starting.cancel()
+        if way == "kill_for_good":
+            asterisk.kill_for_good()
+            assert old.wait(2) == -signal.SIGKILL
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+        await asterisk.stop()
+        assert processes_of(folder) == []
+    finally:
+        old.kill()
+        old.communicate()
+
+
+STUBBORN = """
+import signal, time
+signal.signal(signal.SIGTERM, lambda *_: print("told", end="", flush=True))
+print("ready", end="", flush=True)
+while True:
+    time.sleep(60)
+"""
 
 
 async def settled() -> None:

@@ -38,6 +38,9 @@ congestion=480+620/250,0/250
 
 # Everything that would listen somewhere else, wants hardware or a database, or is of no use to us, stays out.
 # Text messages: without their module a SIP MESSAGE is refused, instead of becoming a call.
+# Transfers: with their module any INVITE may take the place of a running call by Replaces, past every rule and whatever
+# allow_transfer says. Without it Replaces means nothing, and an INVITE with it is a call like any other.
+# A REFER within a call is then not answered at all (measured); a phone gives up after 32 s (RFC 3261, timer F).
 _UNWANTED = """
 chan_iax2 chan_unistim chan_console chan_motif chan_audiosocket chan_sip chan_skinny chan_mgcp chan_oss chan_alsa
 chan_phone chan_websocket res_pjsip_transport_websocket res_http_post res_snmp
@@ -52,6 +55,7 @@ res_monitor res_pjsip_phoneprov_provider res_pjsip_messaging res_resolver_unboun
 res_prometheus res_fax res_fax_spandsp res_stir_shaken res_pjsip_stir_shaken res_geolocation res_pjsip_geolocation
 res_parking res_cdrel_custom res_aeap res_speech_aeap res_http_media_cache codec_opus_open_source
 format_ogg_opus_open_source
+res_pjsip_refer
 """
 
 # Asterisk asks for these and warns about each that is not there.
@@ -217,7 +221,8 @@ endpoint=local
 def _endpoint(rtp: Rtp) -> str:
     """What is the same for everybody who may call.
 
-    A transfer by the phone (REFER, or Replaces) would be a new call past every rule, a redirect a call to anywhere.
+    A transfer by the phone would be a new call past every rule, a redirect a call to anywhere. `allow_transfer` is
+    about REFER only; Replaces is understood by nobody, as its module is not there (`_UNWANTED`).
     Session timers find a phone that went away without a word (RFC 4028). RTP's time begins with the
     answer, so a phone that never sends any voice is ended as well (measured); while it rings nothing is.
     """

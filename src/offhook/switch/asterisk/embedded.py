@@ -4,7 +4,8 @@ Theory of operation. The Asterisk runs in a session of its own and outlives a se
 `running.json` in its folder says which process it is, where it listens and with which configuration it was started. The
 next start *adopts* it if that very process lives, was started with what would be written today, and answers over
 ARI to our password; otherwise it ends it and begins a new one. From then on a task waits for the process to end and
-starts it again, after a pause that grows if it ends soon. `stop` ends it, also one that a thread is just starting.
+starts it again, after a pause that grows if it ends soon. `stop` ends it, also one that a thread is just starting, and
+an old one whose end a start that was given up was still waiting for.
 """
 
 from __future__ import annotations
@@ -70,6 +71,8 @@ class EmbeddedAsterisk(Service):
         self._rtp = rtp or Rtp()
         self._secrets = Secrets("", "")
         self._running: _Running | None = None
+        # An old one that was told to end, and may take its time; it still has SIP's port.
+        self._ending: ProcessId | None = None
         self._child: subprocess.Popen[bytes] | None = None
         self._spawning: asyncio.Future[None] | None = None
         self._spawn_lock = threading.Lock()
@@ -119,6 +122,8 @@ class EmbeddedAsterisk(Service):
 
     def kill(self) -> None:
         """End it at once. Its supervisor starts another one, if it is there and not told to stop."""
+        if self._ending is not None:
+            self._ending.send(signal.SIGKILL)
         if self._running is not None:
             self._running.process.send(signal.SIGKILL)
 
@@ -134,6 +139,8 @@ class EmbeddedAsterisk(Service):
         self._is_stopping = True
         if self._spawning is not None:
             await asyncio.wait([self._spawning])
+        if self._ending is not None:
+            await self._end_old(self._ending)
         if self._running is not None:
             await self._end(self._running.process)
             (self._folder / "running.json").unlink(missing_ok=True)
@@ -178,7 +185,7 @@ class EmbeddedAsterisk(Service):
                 return True
             log.warning("asterisk.does_not_answer", pid=before.process.pid)
         self._running = None
-        await before.process.end(_END_S)
+        await self._end_old(before.process)
         return False
 
     async def _end_stray(self) -> None:
@@ -189,7 +196,13 @@ class EmbeddedAsterisk(Service):
             return
         if process is not None and self._is_ours(process):
             log.warning("asterisk.stray_ended", pid=process.pid)
-            await process.end(_END_S)
+            await self._end_old(process)
+
+    async def _end_old(self, process: ProcessId) -> None:
+        # Whoever waits here may be cancelled; what is noted then is left to `stop` and `kill`.
+        self._ending = process
+        await process.end(_END_S)
+        self._ending = None
 
     def _is_ours(self, process: ProcessId) -> bool:
         return str(self._folder / "etc" / "asterisk.conf") in process.command_line
@@ -200,6 +213,8 @@ class EmbeddedAsterisk(Service):
         ari_port = before.ports.ari_port if before is not None and _is_free(before.ports.ari_port) else _free_port()
         ports = AsteriskPorts(host, port, ari_port)
         await self._spawn(ports)
+        if self._running is None:
+            raise MisconfiguredError("The embedded Asterisk was told to stop before it was started.")
         if not await self._answers(_READY_S):
             raise MisconfiguredError(
                 f"The embedded Asterisk did not come up in {_READY_S:.0f} s. Its log is in {self._folder / 'log'}."
