@@ -115,8 +115,7 @@ def _parse_large_item(item: bytes, limits: PublishLimits) -> Generator[None, Non
     sent = _decode(item)
     raw = _raw_data(sent)
     yield from check_large_data(raw, limits.max_depth)
-    # Of the data, only texts that may be its subject's are needed.
-    return _publication(sent, raw, _texts_in(raw) if sent.type in EVENT_TYPES else {}, limits)
+    return _publication(sent, raw, _subject_field(sent.type, raw), limits)
 
 
 def _parse_one_of(item: bytes, index: int, limits: PublishLimits) -> Publication:
@@ -213,13 +212,14 @@ def _subject(sent: _Sent, data: dict[str, Any]) -> str:
     return derived
 
 
-def _texts_in(raw: bytes) -> dict[str, Any]:
-    """The short texts among an object's own fields: a subject is made of one, and the rest need not be decoded."""
-    return {
-        name: _anything.decode(value)
-        for name, value in _fields.decode(raw).items()
-        if memoryview(value)[0] == _QUOTE and len(memoryview(value)) <= _SHORT_TEXT
-    }
+def _subject_field(type_: str, raw: bytes) -> dict[str, Any]:
+    """Of an object's own fields that one of which a subject is made; the others need not be decoded."""
+    if type_ not in EVENT_TYPES:
+        return {}
+    name = EVENT_TYPES[type_].id_field
+    value = _fields.decode(raw).get(name)
+    is_short_text = value is not None and memoryview(value)[0] == _QUOTE and len(memoryview(value)) <= _SHORT_TEXT
+    return {name: _anything.decode(value)} if value is not None and is_short_text else {}
 
 
 def _check_text(body: bytes, begin: int = 0) -> None:
