@@ -80,13 +80,6 @@ whole, AsteriskSwitch.run = AsteriskSwitch.run, fail
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    receiver = Receiver()
-    yield receiver
-    receiver.close()
-
-
-@pytest.fixture
 def faulty(tmp_path: Path) -> Iterator[Callable[..., OffhookServer]]:
     """A server with a fault in it. What a fault waits for is written to `trigger`."""
     made: list[OffhookServer] = []
