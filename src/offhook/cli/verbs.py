@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import resource
-import signal
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -23,7 +22,7 @@ from offhook.domain.errors import OffhookError
 from offhook.folder import DataFolder
 from offhook.logs import configure_logging
 from offhook.node.life import live
-from offhook.node.signals import StopSignals
+from offhook.node.signals import StopSignals, hear_no_more
 from offhook.node.supervisor import Supervisor
 from offhook.settings.areas import Settings
 from offhook.store.store import Store
@@ -41,6 +40,7 @@ def serve(settings: Settings, data: Path) -> int:
     try:
         with DataFolder(data) as folder:
             was_asked = uvloop.run(_serve(settings, folder))
+            hear_no_more()
     except OffhookError as error:
         print(f"offhook: {error.message}", file=sys.stderr)
         return 1
@@ -75,10 +75,7 @@ async def _serve(settings: Settings, folder: DataFolder) -> bool:
             lambda credentials: keep_credentials(folder, profile_of(settings, credentials), credentials),
             lambda credentials: show_credentials(folder, credentials),
         )
-        was_asked = await live(supervisor, _start(node), StopSignals(node.kill))
-    # It is over. Without the loop a second signal would end the interpreter in the middle of its own end.
-    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
-    return was_asked
+        return await live(supervisor, _start(node), StopSignals(node.kill))
 
 
 async def _start(node: Node) -> None:

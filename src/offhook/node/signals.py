@@ -7,11 +7,13 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import structlog
 
 # A terminal, `timeout` or a supervisor signals a whole process group, and the process itself: that is one asking.
 _ONE_ASKING_S = 0.5
+_STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 log = structlog.get_logger()
 
@@ -26,12 +28,18 @@ class StopSignals:
         self._on_forced = on_forced
         self._asked = asyncio.Event()
         self._asked_at = 0.0
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, self._on_signal)
+        self._loop = asyncio.get_running_loop()
+        # Not the loop's own handlers: closing it would put the default back, and a late signal would kill the process.
+        for number in _STOPPING:
+            signal.signal(number, self._hear)
 
     async def wait(self) -> None:
         """Until somebody asks."""
         await self._asked.wait()
+
+    def _hear(self, _number: int, _frame: object) -> None:
+        with suppress(RuntimeError):  # the loop is closed: it is over anyway
+            self._loop.call_soon_threadsafe(self._on_signal)
 
     def _on_signal(self) -> None:
         now = time.monotonic()
@@ -44,3 +52,9 @@ class StopSignals:
                 self._on_forced()
             finally:
                 os._exit(1)
+
+
+def hear_no_more() -> None:
+    """It is over: until the process is gone, asking once more changes nothing, and its exit code least of all."""
+    for number in _STOPPING:
+        signal.signal(number, signal.SIG_IGN)
