@@ -229,7 +229,7 @@ class Lanes:
                 self._spill(lane)
             lane.moved = False
 
-    def clear(self) -> None:
+    def clear(self, *, keep_parked: bool = False) -> None:
         """Forget everything but what the database does not know: the rest is read again from its start.
 
         That is what is in flight, and what is parked or due again after an attempt that is not yet `written`.
@@ -237,9 +237,10 @@ class Lanes:
         self._ready.clear()
         self._released.clear()
         self._refills.clear()
-        self._parked = {key: delivery for key, delivery in self._parked.items() if key in self._unwritten}
+        if not keep_parked:
+            self._parked = {key: delivery for key, delivery in self._parked.items() if key in self._unwritten}
         for lane in self._lanes.values():
-            lane.forget_all_but(self._unwritten)
+            lane.forget_all_but({*self._unwritten, *self._parked})
             # After a fault of ours it may be said to be busy with what was lost.
             lane.busy = False
         for key in self._in_flight:

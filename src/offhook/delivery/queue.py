@@ -205,7 +205,8 @@ class DestinationQueue:
             self.health = resumed(destination.failing_since_us)
         elif before.uri_key != destination.uri_key or before.held_reason != destination.held_reason:
             self.health = CLEAN
-            self.start_over()
+            # What failed just before this was committed may have been written down just after it, for much later.
+            self.start_over(keep_parked=True)
             self.lanes.hurry_all(now_us)
         self.written_failing_since_us = destination.failing_since_us
 
@@ -215,9 +216,9 @@ class DestinationQueue:
         self.destination = msgspec.structs.replace(self.destination, held_reason=reason)
         self.start_over()
 
-    def start_over(self) -> None:
+    def start_over(self, *, keep_parked: bool = False) -> None:
         """Forget what waits in memory and read the backlog from its beginning."""
-        self.lanes.clear()
+        self.lanes.clear(keep_parked=keep_parked)
         self.cursor = START
         self.behind = True
         self.needs_start = True
