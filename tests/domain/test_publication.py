@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from typing import TypeVar
 
 import pytest
@@ -191,6 +191,7 @@ def test_the_subject_of_a_large_one_is_found_too(monkeypatch: pytest.MonkeyPatch
     assert walked(parse_large(body, LIMITS))[0].subject == "call/a-1"
 
 
+OVER = object()
 DENSE = {
     "lists": "[" + ",".join(["[]"] * 87_000) + "]",
     "nested": "[" + ",".join(["[" * 60 + "]" * 60] * 2_100) + "]",
@@ -205,16 +206,19 @@ DENSE = {
 
 
 def longest_step_s(body: bytes) -> float:
-    """CPU of this thread in the longest step of reading it."""
-    steps, longest_s = parse_large(body, LIMITS), 0.0
+    """CPU of this thread in the longest step of reading it, in the best of three readings: what the steps are the cause
+    of comes each time, what the machine does meanwhile does not."""
+    return min(max(steps_s(body)) for _ in range(3))
+
+
+def steps_s(body: bytes) -> Iterator[float]:
+    steps = parse_large(body, LIMITS)
     while True:
         start_s = time.thread_time()
-        try:
-            next(steps)
-        except StopIteration:
-            return longest_s
-        finally:
-            longest_s = max(longest_s, time.thread_time() - start_s)
+        is_over = next(steps, OVER) is OVER
+        yield time.thread_time() - start_s
+        if is_over:
+            return
 
 
 # A third of the bound where nobody else works; reading such an event in one go takes eighty milliseconds.

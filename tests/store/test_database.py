@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import alembic.command
@@ -190,6 +192,29 @@ async def test_a_second_node_on_one_postgresql_is_refused(postgres: Postgres) ->
     third = Store(Database(url))
     await third.start()
     await third.stop()
+
+
+async def test_a_node_stopped_between_two_statements_sent_together_is_replaced(postgres: Postgres) -> None:
+    url = postgres.new_database()
+    other = Database(url)
+    other.migrate()
+    held = other.writer.raw_connection()
+    stopped = held.driver_connection.pgconn  # type: ignore[union-attr]
+    stopped.enter_pipeline_mode()
+    # The first two of a transaction, and then no more: none of the server's limits is for that.
+    for statement in (b"BEGIN", b"SELECT 1"):
+        stopped.send_query_params(statement, [])
+    stopped.send_flush_request()
+    stopped.flush()
+
+    another = Database(url, answer_time=timedelta(seconds=0.5))
+    with pytest.raises(MisconfiguredError, match="Another Offhook runs on this database"):
+        another.migrate()
+    await asyncio.sleep(6)
+    another.migrate()
+    held.invalidate()
+    another.close()
+    other.close()
 
 
 async def test_a_full_disk_refuses_and_keeps_nothing_half_done(tmp_path: Path) -> None:

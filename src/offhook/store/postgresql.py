@@ -30,9 +30,13 @@ T = TypeVar("T")
 
 # Arbitrary, ours: the advisory lock that keeps a second node off one PostgreSQL database until nodes can share.
 _NODE_LOCK = 0x0FF4008
-# Who holds it: a 64-bit key is shown as two halves, and as objsubid 1 (PostgreSQL 16, section 54.12, pg_locks).
+# Who holds it: a 64-bit key is shown as two halves, and as objsubid 1 (PostgreSQL 16, section 54.12, pg_locks). Whether
+# it stands still: none of the limits below is for a node that was stopped in the middle of statements sent together, as
+# the server has what it waited for, and waits for the rest.
 _HOLDER = """
-SELECT pid, application_name FROM pg_locks JOIN pg_stat_activity USING (pid)
+SELECT pid, application_name, coalesce(
+    wait_event = 'ClientRead' AND state_change < clock_timestamp() - %s * interval '1 second', false
+) FROM pg_locks JOIN pg_stat_activity USING (pid)
 WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 AND classid = 0 AND objid = %s AND objsubid = 1 AND granted
 """
@@ -60,6 +64,8 @@ _AT_THE_SERVER = {
 }
 # How much longer than a statement may take this program waits for its answer, and the server for the next one.
 _OUR_MARGIN_S = 1.0
+# How often it is asked whether the server has let go of a session that was ended.
+_LETTING_GO_S = 0.05
 _SERVERS_MARGIN_S = 5.0
 
 
@@ -117,7 +123,7 @@ def writing_engine(url: sa.URL, answer_time: timedelta, *, name: str) -> sa.Engi
     def _connect(_dialect: Any, _record: Any, _places: Any, given: dict[str, Any]) -> Session:
         session = _open({**given, "application_name": name}, answer_time, silence)
         try:
-            _take_lock(session, name)
+            _take_lock(session, name, answer_time.total_seconds() + _SERVERS_MARGIN_S)
         except BaseException:
             session.close()
             raise
@@ -172,19 +178,27 @@ def _configure(session: Session, settings: Mapping[str, str]) -> None:
     session.execute(_CONFIGURE, [list(settings), list(settings.values())])
 
 
-def _take_lock(session: Session, name: str) -> None:
+def _take_lock(session: Session, name: str, silence_s: float) -> None:
+    """Have the node's lock, also from one that has said nothing for `silence_s` when it was its turn."""
     session.autocommit = True
+    ended = set()
     while not _one(session, "SELECT pg_try_advisory_lock(%s::bigint)", _NODE_LOCK)[0]:
-        holder = _one(session, _HOLDER, _NODE_LOCK)
+        holder = _one(session, _HOLDER, silence_s, _NODE_LOCK)
         if holder is None:
             # It has let go in this moment.
             continue
-        if holder[1] != name:
-            raise TakenError(
-                "Another Offhook runs on this database. Stop it first, or give this one a database of its own."
-            )
-        session.execute("SELECT pg_terminate_backend(%s)", [holder[0]])
-        raise psycopg.OperationalError("the server is just letting go of the session that was lost")
+        pid, its_name, stands_still = holder
+        if its_name == name:
+            session.execute("SELECT pg_terminate_backend(%s)", [pid])
+            raise psycopg.OperationalError("the server is just letting go of the session that was lost")
+        if pid not in ended:
+            if not stands_still:
+                raise TakenError(
+                    "Another Offhook runs on this database. Stop it first, or give this one a database of its own."
+                )
+            session.execute("SELECT pg_terminate_backend(%s)", [pid])
+            ended.add(pid)
+        time.sleep(_LETTING_GO_S)
     session.autocommit = False
 
 
