@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from datetime import timedelta
 
 import pytest
@@ -236,6 +237,34 @@ async def test_what_failed_goes_to_the_new_uri_at_once_and_not_once_more_to_the_
     await until(lambda: len(other_endpoint.accepted) == count, "all of them", 30)
     assert {request.id for request in other_endpoint.accepted} == set(ids)
     assert endpoint.requests == []
+
+
+@pytest.mark.parametrize("order_hold", [timedelta(0), timedelta(seconds=30)])
+async def test_what_failed_just_before_and_is_written_down_after_goes_to_the_new_uri_at_once(
+    node: Node, endpoint: Endpoint, other_endpoint: Endpoint, order_hold: timedelta
+) -> None:
+    await use(node, order_hold=order_hold, retry=SLOW)
+    await node.running.add(Finisher(node.store))
+    gate, is_free = asyncio.Event(), threading.Event()
+
+    async def fail_later(request: Request) -> int:
+        await gate.wait()
+        return 500
+
+    endpoint.answer = fail_later
+    customer = await node.new_customer(endpoint.uri)
+    ids = await node.publish(customer, ["call/a", "call/b", ""])
+    await until(lambda: len(endpoint.requests) == 3, "all are under way")
+    # The disk is slow: the change is committed before the attempts' ends are, and told of after they were decided.
+    changes = [asyncio.create_task(node.store.write(lambda tx: is_free.wait(20)))]
+    changes.append(asyncio.create_task(node.point(customer, other_endpoint.uri)))
+    await asyncio.sleep(0)
+    gate.set()
+    await until(lambda: node.recorder.unwritten_count == 3, "all have failed")
+    is_free.set()
+    await asyncio.gather(*changes)
+    await until(lambda: len(other_endpoint.accepted) == 3, "all of them")
+    assert {request.id for request in other_endpoint.accepted} == set(ids)
 
 
 async def test_switching_a_webhook_off_sends_nothing(node: Node, endpoint: Endpoint) -> None:

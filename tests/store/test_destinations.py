@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from offhook.domain.delivery import AttemptRecord
+from offhook.domain.delivery import AttemptRecord, Destination
 from offhook.domain.errors import ConflictError, InvalidError, NotFoundError
 from offhook.domain.outcome import Outcome
 from offhook.store import destinations
@@ -16,7 +16,7 @@ from offhook.store.events import get_event, list_events
 from offhook.store.replay import Replay, replay, resend
 from offhook.store.stats import webhook_stats
 from offhook.store.store import Store
-from offhook.store.transaction import Committed
+from offhook.store.transaction import Committed, Transaction
 from tests.store.conftest import URI, new_customer, rows
 from tests.store.test_group_commit import publish
 
@@ -29,14 +29,14 @@ async def statuses(store: Store, customer: str) -> list[str]:
 
 
 def record(
-    delivery_key: int, destination_key: int, *, status: str, number: int = 1, due_us: int = 0, at_us: int = 1_000
+    delivery_key: int, webhook: Destination, *, status: str, number: int = 1, due_us: int = 0, at_us: int = 1_000
 ) -> AttemptRecord:
     good = status == "succeeded"
     return AttemptRecord(
         delivery_key=delivery_key,
-        destination_key=destination_key,
+        destination_key=webhook.key,
         number=number,
-        uri_key=None,
+        uri_key=webhook.uri_key,
         outcome=Outcome.SUCCEEDED if good else Outcome.SERVER_ERROR,
         status_code=200 if good else 503,
         started_us=at_us,
@@ -131,13 +131,11 @@ async def test_attempts_are_kept_and_a_success_is_one_of_them(store: Store, cust
         lambda connection: load_due(connection, webhook.key, after=START, until_us=FAR, limit=9)
     )
     later = FAR // 2
-    await store.write(lambda tx: tx.record(record(delivery.key, webhook.key, status="pending", due_us=later)))
+    await store.write(lambda tx: tx.record(record(delivery.key, webhook, status="pending", due_us=later)))
     assert await store.read(lambda connection: next_due_us(connection, webhook.key, after_us=0)) == later
     (held,) = await store.read(lambda connection: load_holding(connection, webhook.key, failed_since_us=500, limit=9))
     assert (held.attempt_count, held.first_failed_us) == (1, 1_000)
-    await store.write(
-        lambda tx: tx.record(record(delivery.key, webhook.key, status="succeeded", number=2, at_us=9_000))
-    )
+    await store.write(lambda tx: tx.record(record(delivery.key, webhook, status="succeeded", number=2, at_us=9_000)))
     attempts = await store.read(lambda connection: attempts_of_event(connection, customer, event_id))
     assert [(row.number, row.outcome, row.status_code, row.response) for row in attempts] == [
         (1, "server_error", 503, "answer"),
@@ -150,6 +148,27 @@ async def test_attempts_are_kept_and_a_success_is_one_of_them(store: Store, cust
     assert stats.latency_p50_ms == 12
 
 
+async def test_what_failed_before_the_webhook_was_pointed_elsewhere_and_is_written_down_after_is_due_at_once(
+    store: Store, customer: str, commits: list[Committed]
+) -> None:
+    ids = await publish(store, customer, 2)
+    webhook = await store.read(lambda connection: destinations.webhook_of(connection, customer))
+    due = await store.read(lambda connection: load_due(connection, webhook.key, after=START, until_us=FAR, limit=9))
+    failed = [record(delivery.key, webhook, status="pending", due_us=FAR // 2) for delivery in due]
+    await store.write(lambda tx: tx.record(failed[0]))
+    assert await store.read(lambda connection: next_due_us(connection, webhook.key, after_us=0)) != FAR // 2
+
+    def in_one_commit(tx: Transaction) -> None:
+        destinations.set_webhook(tx, customer, uri=URI + "/new", method="POST")
+        tx.record(failed[1])
+
+    await store.write(in_one_commit)
+    assert commits[-1].rewound == {webhook.key}
+    now_us = store.clock.now_us()
+    found = await store.read(lambda c: load_due(c, webhook.key, after=START, until_us=now_us, limit=9))
+    assert [delivery.event_id for delivery in found] == ids
+
+
 async def test_resend_hurries_what_is_pending_and_repeats_what_is_done(store: Store, customer: str) -> None:
     (event_id,) = await publish(store, customer)
     assert len(await store.write(lambda tx: resend(tx, customer, event_id))) == 1
@@ -157,7 +176,7 @@ async def test_resend_hurries_what_is_pending_and_repeats_what_is_done(store: St
     (delivery,) = await store.read(
         lambda connection: load_due(connection, webhook.key, after=START, until_us=FAR, limit=9)
     )
-    await store.write(lambda tx: tx.record(record(delivery.key, webhook.key, status="succeeded")))
+    await store.write(lambda tx: tx.record(record(delivery.key, webhook, status="succeeded")))
     again = await store.write(lambda tx: resend(tx, customer, event_id))
     assert [row.status for row in again] == ["succeeded", "pending"]
     with pytest.raises(NotFoundError):
@@ -170,8 +189,8 @@ async def test_replay_takes_what_failed_and_leaves_what_succeeded_or_is_on_its_w
     first, second, _ = await store.read(
         lambda connection: load_due(connection, webhook.key, after=START, until_us=FAR, limit=9)
     )
-    await store.write(lambda tx: tx.record(record(first.key, webhook.key, status="exhausted", number=12)))
-    await store.write(lambda tx: tx.record(record(second.key, webhook.key, status="succeeded")))
+    await store.write(lambda tx: tx.record(record(first.key, webhook, status="exhausted", number=12)))
+    await store.write(lambda tx: tx.record(record(second.key, webhook, status="succeeded")))
     assert await replay(store, customer, Replay(after=0)) == 1
     assert await replay(store, customer, Replay(after=0)) == 0
     assert await replay(store, customer, Replay(after=0, only="all")) == 1
@@ -203,7 +222,7 @@ async def test_an_answer_that_comes_after_the_erasure_is_not_kept(store: Store, 
         lambda connection: load_due(connection, webhook.key, after=START, until_us=FAR, limit=9)
     )
     await erase_subject(store, customer, "person/1")
-    await store.write(lambda tx: tx.record(record(delivery.key, webhook.key, status="pending", due_us=FAR)))
+    await store.write(lambda tx: tx.record(record(delivery.key, webhook, status="pending", due_us=FAR)))
     assert await store.read(lambda connection: attempts_of_event(connection, customer, event_id)) == []
     assert rows(store, "SELECT count(*) FROM attempts")[0][0] == 0
 

@@ -50,7 +50,7 @@ async def fail_all(store: Store, customer: str, *, at_us: int = 1_000) -> None:
     due = await store.read(lambda c: load_due(c, webhook.key, after=START, until_us=FAR, limit=100_000))
     for start in range(0, len(due), 500):
         some = [
-            record(d.key, webhook.key, status="pending", number=d.attempt_count + 1, due_us=FAR, at_us=at_us)
+            record(d.key, webhook, status="pending", number=d.attempt_count + 1, due_us=FAR, at_us=at_us)
             for d in due[start : start + 500]
         ]
         await store.write(lambda tx, some=some: [tx.record(one) for one in some])  # type: ignore[misc]

@@ -54,7 +54,7 @@ async def deliver(store: Store, customer: str, status: str = "succeeded", **valu
 
     def change(tx: Transaction) -> None:
         for delivery in due:
-            tx.record(record(delivery.key, webhook.key, status=status, **values))  # type: ignore[arg-type]
+            tx.record(record(delivery.key, webhook, status=status, **values))  # type: ignore[arg-type]
 
     await store.write(change)
 
@@ -215,7 +215,7 @@ async def test_a_uri_is_forgotten_when_no_attempt_names_it_any_more(store: Store
     (event_id,) = await publish(store, customer)
     webhook = await store.read(lambda connection: destinations.webhook_of(connection, customer))
     (delivery,) = await store.read(lambda c: load_due(c, webhook.key, after=START, until_us=FAR, limit=9))
-    failed = record(delivery.key, webhook.key, status="pending", due_us=FAR)
+    failed = record(delivery.key, webhook, status="pending", due_us=FAR)
     failed = msgspec.structs.replace(failed, uri_key=webhook.uri_key)
     await store.write(lambda tx: tx.record(failed))
     for number in range(3):

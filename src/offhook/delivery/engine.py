@@ -400,7 +400,11 @@ class Engine(Service):
     def _note_written(self, queue: DestinationQueue, record: AttemptRecord, now_us: int) -> None:
         in_memory = queue.lanes.written(record.delivery_key, record.number)
         if record.status == "pending" and not in_memory:
-            queue.expect((record.due_us, record.delivery_key), now_us)
+            if queue.destination is None or queue.destination.uri_key == record.uri_key:
+                queue.expect((record.due_us, record.delivery_key), now_us)
+            else:
+                # It was written down as due at once, at its old place.
+                queue.miss(START)
             self._pump(queue)
         if queue.is_loading:
             # What is being read right now may show it as it was before.

@@ -114,6 +114,14 @@ class _Statements:
             is_pending,
             *("attempt_count", "last_outcome", "last_status_code", "due_at", "first_failed_at"),
         )
+        self.select_uri = Prepared(
+            sa.select(targets.c.uri_key).where(targets.c.key == sa.bindparam("of_key")), ("of_key",), dialect_name
+        )
+        self.make_due = Prepared(
+            sa.update(schema.deliveries).where(is_pending).values(due_at=schema.deliveries.c.tm_create),
+            ("for_key",),
+            dialect_name,
+        )
 
 
 @cache
@@ -353,9 +361,20 @@ class Transaction:
         ended = [_end_row(record) for record in records if record.status != "pending"]
         if ended:
             self._statements.end_delivery.run_many(cursor, ended)
-        postponed = [_postpone_row(record) for record in records if record.status == "pending"]
+        postponed = [record for record in records if record.status == "pending"]
         if postponed:
-            self._statements.postpone_delivery.run_many(cursor, postponed)
+            self._statements.postpone_delivery.run_many(cursor, [_postpone_row(record) for record in postponed])
+            self._send_elsewhere(cursor, postponed)
+
+    def _send_elsewhere(self, cursor: Any, postponed: Sequence[AttemptRecord]) -> None:
+        """What failed at another uri than its destination has now waits for nothing: it is due at its old place."""
+        keys = [(key,) for key in sorted({record.destination_key for record in postponed})]
+        found = self._statements.select_uri.fetch_each(cursor, keys)
+        uri_of = {key: rows[0][0] for (key,), rows in zip(keys, found, strict=True) if rows}
+        moved = [record for record in postponed if uri_of.get(record.destination_key) != record.uri_key]
+        if moved:
+            self._statements.make_due.run_many(cursor, [(record.delivery_key,) for record in moved])
+            self.committed.rewound.update(record.destination_key for record in moved)
 
 
 def _attempt_row(record: AttemptRecord) -> Row:
