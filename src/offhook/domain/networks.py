@@ -118,6 +118,8 @@ def _forbidden_as(address: IPv4Address | IPv6Address) -> str | None:
     return reason
 
 
+# Most addresses are written so: nothing is to be understood.
+_CANONICAL_V4 = re.compile(r"(?:(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])(?:\.(?!$)|$)){4}", re.ASCII)
 _NUMBER = re.compile(r"0[xX]([0-9a-fA-F]*)|([0-9]+)", re.ASCII)
 # What UTS #46 maps to nothing but NFKC keeps: soft hyphen, joiners and spaces of no width, variation selectors.
 _IGNORED = dict.fromkeys((0xAD, 0x34F, 0x200B, 0x200C, 0x200D, 0x2060, 0x2064, 0xFEFF, *range(0xFE00, 0xFE10)))
@@ -130,6 +132,8 @@ def literal_address(host: str) -> str | None:
     to digits and dots (UTS #46), and IPv4 in one to four decimal, octal or hexadecimal parts (inet_aton; WHATWG URL,
     "IPv4 parser"). A scope id is kept.
     """
+    if _CANONICAL_V4.fullmatch(host):
+        return host
     text = unquote(host.strip()).translate(_IGNORED)
     text = unicodedata.normalize("NFKC", text).replace("\u3002", ".")
     if text.startswith("[") and text.endswith("]"):

@@ -35,7 +35,7 @@ MAX_KEPT_BYTES = 4_096
 """Of a response body this much is kept (contract, section 4)."""
 MAX_READ_BYTES = 65_536
 """Of a response body this much is read; a longer one costs the connection (contract, section 4)."""
-MAX_CACHED_TARGET_COUNT = 4_096
+MAX_CACHED_TARGET_COUNT = 16_384
 
 # The attempt has one deadline of its own; aiohttp's timers would only cost.
 _NO_TIMEOUT = ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)

@@ -68,6 +68,11 @@ class _Statements:
             ("key", "customer_key", "subject", "sequence"),
             dialect_name,
         )
+        self.select_customer = Prepared(
+            sa.select(schema.customers.c.key).where(schema.customers.c.id == sa.bindparam("of_id")),
+            ("of_id",),
+            dialect_name,
+        )
         targets = schema.destinations
         self.select_destinations = Prepared(
             sa.select(targets.c.activeflow_id, targets.c.key).where(
@@ -220,15 +225,16 @@ class Transaction:
 
     def customer_key(self, customer_id: str) -> int:
         """The customer's own key. Raises NotFoundError."""
-        key = self._customer_keys.get(customer_id)
-        if key is None:
-            key = self._connection.execute(
-                sa.select(schema.customers.c.key).where(schema.customers.c.id == customer_id)
-            ).scalar()
-            if key is None:
+        if customer_id not in self._customer_keys:
+            self._learn_customers(driver_cursor(self._connection), [customer_id])
+        return self._customer_keys[customer_id]
+
+    def _learn_customers(self, cursor: Any, customer_ids: Sequence[str]) -> None:
+        found = self._statements.select_customer.fetch_each(cursor, [(customer_id,) for customer_id in customer_ids])
+        for customer_id, rows in zip(customer_ids, found, strict=True):
+            if not rows:
                 raise NotFoundError(f"There is no customer {customer_id}.", reason="CUSTOMER_NOT_FOUND")
-            self._customer_keys[customer_id] = key
-        return key
+            self._customer_keys[customer_id] = rows[0][0]
 
     def mark(self) -> tuple[int, int]:
         """A place to come back to with `undo`, for a change that fails before it touched the database."""
@@ -249,9 +255,12 @@ class Transaction:
             self._flush_records()
 
     def _flush_events(self) -> None:
-        new = [(self.customer_key(event.customer_id), event) for event in self._events]
-        self._events = []
         cursor = driver_cursor(self._connection)
+        unknown = {event.customer_id for event in self._events} - self._customer_keys.keys()
+        if unknown:
+            self._learn_customers(cursor, sorted(unknown))
+        new = [(self._customer_keys[event.customer_id], event) for event in self._events]
+        self._events = []
         positions = self._give_positions(cursor, new)
         subjects = self._give_sequences(cursor, new)
         keys = self._keys.take(self._connection, "events", len(new))
