@@ -115,6 +115,16 @@ class OffhookServer:
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(30)
 
+    def stop_at_once(self) -> int:
+        """Ask it to stop, and again while it is stopping, which it must be for a while; its exit code."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: "node.stopping" in self.log.read_text(), "it is stopping")
+        time.sleep(0.6)  # the moment within which it would be the same asking
+        assert self.process.poll() is None
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(5)
+
     def request(
         self, method: str, path: str, body: object = None, token: str | None = None, **headers: str
     ) -> tuple[int, Any]:

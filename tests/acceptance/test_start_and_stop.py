@@ -83,13 +83,7 @@ def test_a_second_signal_later_ends_all_at_once_and_leaves_no_asterisk(
     wait_until(lambda: receiver.received, "the attempt is under way")
     asterisk = asterisk_of(phone_server)
     assert asterisk is not None
-    assert phone_server.process is not None
-    phone_server.process.send_signal(signal.SIGTERM)
-    wait_until(lambda: "node.stopping" in phone_server.log.read_text(), "it is stopping")
-    time.sleep(0.6)  # the moment within which it would be the same asking
-    assert phone_server.process.poll() is None
-    phone_server.process.send_signal(signal.SIGTERM)
-    assert phone_server.process.wait(3) == 1
+    assert phone_server.stop_at_once() == 1
     wait_until(lambda: not asterisk.is_alive, "its Asterisk is gone", 3)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import signal
 import threading
 import time
 from collections import defaultdict
@@ -139,13 +138,7 @@ def test_a_second_signal_stops_at_once(tmp_path: Path, receiver: Receiver) -> No
     server.ask("PUT", "/v1.0/customer", {"webhook_uri": receiver.uri, "webhook_method": "POST"})
     (event_id,) = server.ask("POST", "/v1.0/events", {"type": "slow", "data": {}})["ids"]
     wait_until(receiver.snapshot, "the attempt has begun")
-    assert server.process is not None
-    server.process.send_signal(signal.SIGTERM)
-    wait_until(lambda: "node.stopping" in server.log.read_text(), "it was told")
-    time.sleep(0.6)  # within half a second it would be the same asking
-    assert server.process.poll() is None
-    server.process.send_signal(signal.SIGTERM)
-    assert server.process.wait(5) == 1
+    assert server.stop_at_once() == 1
     let_go.set()
     server.start()
     wait_until(lambda: len(receiver.snapshot()) == 2, "it is sent again")

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from offhook.store import schema
 from offhook.store.schema import attempts, deliveries, events, subjects
-from offhook.store.steps import ATTEMPT_BYTES, BITE, OF, in_bites, in_steps, run_for_each, weigh
+from offhook.store.steps import ATTEMPT_BYTES, BITE, OF, count_in_bites, in_steps, run_for_each, weigh
 from offhook.store.store import Store
 from offhook.store.transaction import Transaction
 
@@ -76,15 +76,7 @@ async def _finish(store: Store, erasure: Erasure) -> int:
 
 def erase_step(tx: Transaction, erasure: Erasure, place: Place) -> tuple[int, Place | None]:
     """Erase from `place` on for a moment: how many events, and the place to go on from."""
-    count = 0
-
-    def bite(here: Place) -> Place | None:
-        nonlocal count
-        erased, beyond = _erase(tx, erasure, here)
-        count += erased
-        return beyond
-
-    beyond = in_bites(bite, place)
+    count, beyond = count_in_bites(lambda here: _erase(tx, erasure, here), place)
     if beyond is None:
         # A later request may have moved the mark on: then it removes it.
         tx.connection.execute(

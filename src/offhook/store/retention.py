@@ -27,7 +27,7 @@ from offhook.store.schema import (
     overdue_events,
     retention_places,
 )
-from offhook.store.steps import ATTEMPT_BYTES, BITE, OF, STEP_S, in_bites, run_for_each, weigh
+from offhook.store.steps import ATTEMPT_BYTES, BITE, OF, STEP_S, count_in_bites, in_bites, run_for_each, weigh
 from offhook.store.transaction import Transaction
 
 
@@ -109,16 +109,7 @@ def prune_step(tx: Transaction, rule: Rule) -> Pruned:
 
 def look_again_step(tx: Transaction, cutoffs: Cutoffs, place: int) -> LookedAgain:
     """Look again at events that were pending when their time had come, from `place` on."""
-    count = 0
-
-    def bite(here: int) -> int | None:
-        nonlocal count
-        removed, beyond = _look_again(tx, cutoffs, here)
-        count += removed
-        return beyond
-
-    beyond = in_bites(bite, place)
-    return LookedAgain(count, beyond)
+    return LookedAgain(*count_in_bites(lambda here: _look_again(tx, cutoffs, here), place))
 
 
 def forget_keys_step(tx: Transaction, more: bool) -> bool | None:

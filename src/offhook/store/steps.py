@@ -46,6 +46,20 @@ def in_bites(bite: Callable[[P], P | None], place: P) -> P | None:
     return left
 
 
+def count_in_bites(bite: Callable[[P], tuple[int, P | None]], place: P) -> tuple[int, P | None]:
+    """As `in_bites`, for bites that also tell how many they dealt with: their sum, and the place to go on from."""
+    count = 0
+
+    def counted(here: P) -> P | None:
+        nonlocal count
+        some, beyond = bite(here)
+        count += some
+        return beyond
+
+    beyond = in_bites(counted, place)
+    return count, beyond
+
+
 def weigh(sizes: Iterable[int]) -> int:
     """How many of the rows with these sizes in bytes one bite may take: at least one."""
     weight = count = 0
