@@ -52,6 +52,8 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     """How long it is repeated while what it is for cannot be reached; None: until it is known how it ended."""
     supersedes: ClassVar[bool] = False
     """Whether what still waits in its lane, and was committed earlier, need not be done any more."""
+    tidies: ClassVar[bool] = False
+    """Whether it ends something that would else be left behind: then nothing supersedes it."""
 
     id: str
 
