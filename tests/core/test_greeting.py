@@ -19,7 +19,7 @@ from offhook.domain.switch_commands import (
     Play,
     Ring,
 )
-from tests.core.calls import CHANNEL, FLOW_ID, RING_TIME, Calls
+from tests.core.calls import CHANNEL, FLOW_ID, GREETING, RING_TIME, Calls
 
 CALL_EVENTS = [
     ("call_created", "dialing", ""),
@@ -47,11 +47,18 @@ def to_play(calls: Calls) -> Play:
     return play
 
 
+def to_creating(calls: Calls) -> str:
+    """Until the bridge and the channel of an echo are commanded; the channel's id."""
+    calls.played(to_play(calls).playback_id)
+    found: str = calls.work.channel_id
+    return found
+
+
 def to_echo(calls: Calls) -> str:
     """Until both are in the bridge and the channel that echoes is dialled; its id."""
-    calls.played(to_play(calls).playback_id)
+    echo = to_creating(calls)
     calls.end(CreateBridge)
-    echo: str = calls.end(Create).channel_id
+    calls.end(Create)
     calls.entered(echo)
     calls.end(AddToBridge)
     calls.end(AddToBridge)
@@ -160,8 +167,6 @@ def test_an_end_that_we_want_goes_through_terminating_and_stops_the_flow() -> No
 
 
 def test_the_end_of_the_flow_hangs_up() -> None:
-    from tests.core.calls import GREETING
-
     calls = Calls()
     calls.arrive(actions=GREETING[:1])
     calls.end(Follow)
