@@ -9,7 +9,7 @@ time is a named timer; `Due` tells it. `store.commit.unit` is what carries this 
 
 from __future__ import annotations
 
-import uuid
+import hashlib
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import Enum
@@ -187,4 +187,8 @@ class Step(msgspec.Struct, Generic[S], frozen=True):
 
 def made_id(parent: str, number: int) -> str:
     """The id of the `number`th thing that the rules of `parent` made: the same whenever the same decision is made."""
-    return str(uuid.uuid5(uuid.UUID(parent), str(number)))
+    # `str(uuid.uuid5(uuid.UUID(parent), str(number)))`, three times as fast: every command has one.
+    digest = hashlib.sha1(bytes.fromhex(parent.replace("-", "")) + str(number).encode(), usedforsecurity=False).digest()
+    text = digest[:16].hex()
+    variant = "89ab"[int(text[16], 16) & 3]
+    return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{variant}{text[17:20]}-{text[20:]}"
