@@ -79,7 +79,8 @@ def _decide(state: Note | None, told: Any, now: datetime) -> Step[Note]:
 def _broken(state: Note, told: Broken, now: datetime) -> Step[Note]:
     if state.text == "unbreakable":
         raise RuleError
-    return Step(msgspec.structs.replace(state, text="failed", is_over=True), (event("failed"),))
+    tells = (to("c", writes("last")),) if state.text == "tells" else ()
+    return Step(msgspec.structs.replace(state, text="failed", is_over=True), (event("failed"),), tells=tells)
 
 
 NOTE: Noun[Note] = Noun(

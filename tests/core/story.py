@@ -84,7 +84,10 @@ class Story:
 
     def outcome_is_told(self) -> None:
         if self.outcomes:
-            order, outcome = self.outcomes.pop(self.random.randrange(len(self.outcomes)))
+            # Of one lane in its order: else a hang-up could be over before what it superseded is known to be.
+            lane = self.random.choice(self.outcomes)[0].pending.command.lane
+            place = next(n for n, (one, _) in enumerate(self.outcomes) if one.pending.command.lane == lane)
+            order, outcome = self.outcomes.pop(place)
             self.calls.ended(order, outcome)
             if self.random.random() < self.fault_rate:
                 self.calls.ended(order, outcome)

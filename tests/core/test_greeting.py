@@ -19,6 +19,7 @@ from offhook.domain.switch_commands import (
     Play,
     Ring,
 )
+from offhook.domain.telephony.call_state import Idle
 from tests.core.calls import CHANNEL, FLOW_ID, GREETING, RING_TIME, Calls
 
 CALL_EVENTS = [
@@ -88,6 +89,7 @@ def test_a_whole_call_has_the_events_that_it_always_had() -> None:
     assert (calls.call.hangup_by, calls.call.hangup_reason) == ("remote", "normal")
     assert [action.type for action in calls.flow.executed_actions] == ["sleep", "answer", "play", "echo"]
     assert (calls.flow.status, calls.flow.tm_delete) == ("ended", None)
+    assert isinstance(calls.work, Idle)
     # What was made for the echo is ended with the call.
     assert [type(one.pending.command) for one in calls.pending()] == [HangUp, DestroyBridge]
     assert calls.pending()[0].pending.command.channel_id == echo

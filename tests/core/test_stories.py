@@ -81,6 +81,12 @@ def test_when_all_goes_well_every_call_is_answered_greeted_and_hears_itself(seed
     story.go_on(count=80)
     story.settle()
     assert story.open_calls()
+    check_alive(story)
     assert all(story.asterisk.is_echoing(channel_id) for channel_id in story.asterisk.callers())
     assert story.calls.types("call/").count("call_answered") == story.caller_count
     assert sum(story.asterisk.play_counts.values()) == story.caller_count
+    while story.asterisk.callers():
+        story.caller_leaves()
+    story.settle()
+    check_end(story)
+    assert not story.asterisk.bridges

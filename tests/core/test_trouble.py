@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from offhook.domain.catalogue.fields import Action
-from offhook.domain.inputs.call import Lost, Present
+from offhook.domain.inputs.call import Begin, Echoes, Lost, Present, Waits
 from offhook.domain.step import (
     Absent,
     Delete,
@@ -30,6 +30,7 @@ from offhook.domain.switch_commands import (
     HangUp,
     Play,
     Ring,
+    StopPlayback,
 )
 from tests.core.calls import CALL_ID, CHANNEL, GREETING, RING_TIME, Calls
 from tests.core.test_greeting import to_creating, to_echo, to_play, to_ringing
@@ -142,6 +143,19 @@ def test_a_flow_that_plays_the_same_prompt_twice_in_a_loop_plays_it_twice() -> N
     assert calls.shown("call/", "action")[-1][1]["type"] == "play"
     assert calls.types("call/").count("call_updated") == 5  # the first one is shown by call_answered
     assert len({order.pending.command.id for order in calls.orders}) == len(calls.orders)
+
+
+def test_an_action_that_another_one_follows_too_early_is_cut_off() -> None:
+    calls = Calls()
+    play = to_play(calls)
+    calls.hear(Begin(9, GREETING[3], Echoes()))
+    assert calls.end(StopPlayback).playback_id == play.playback_id
+    bridge = calls.work.bridge_id
+    calls.hear(Begin(10, GREETING[0], Waits()))
+    assert calls.pending_kinds() == ["CreateBridge", "Create", "HangUp", "DestroyBridge"]
+    assert calls.pending()[-1].pending.command.bridge_id == bridge
+    calls.played(play.playback_id)
+    assert calls.types("activeflow/").count("activeflow_updated") == 3
 
 
 # What could not be done

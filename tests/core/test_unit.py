@@ -216,7 +216,7 @@ def test_what_is_over_has_no_timers() -> None:
     notes = Notes()
     notes.tell("note", "a", sets(bell=START))
     notes.tell("note", "a", Do(ends))
-    assert notes.timers() == []
+    assert notes.document("note", "a").timers == {}
 
 
 # Commands
@@ -333,6 +333,13 @@ def test_two_rules_that_raise_end_both_rows() -> None:
     result = notes.tell("note", "a", writes("1", to("b", Do(raises)), to("c", Do(raises))))
     assert result.is_done
     assert (notes.text("a"), notes.text("b"), notes.text("c")) == ("1", "failed", "failed")
+
+
+def test_everything_that_a_failed_row_tells_is_told_before_the_input_is_told_once_more() -> None:
+    notes = Notes()
+    notes.tell("note", "b", writes("tells"))
+    notes.tell("note", "a", writes("1", to("b", Do(raises))))
+    assert notes.types() == ["note_tells", "note_failed", "note_last", "note_1"]
 
 
 def test_a_row_that_cannot_even_be_ended_fails_the_unit() -> None:
