@@ -101,6 +101,16 @@ def test_a_refusal_in_a_tell_is_ignored_and_so_is_what_it_would_have_changed() -
     assert (notes.text("b"), notes.types()) == ("", ["note_1"])
 
 
+def test_the_end_of_a_command_is_the_end_of_it_also_if_the_rule_refuses() -> None:
+    notes = Notes()
+    notes.tell("note", "a", knocks("1"))
+    noun = notes.nouns["note"]
+    notes.nouns = {"note": msgspec.structs.replace(noun, decide=lambda state, told, now: refuses(state, now))}
+    notes.ended(notes.orders[0], Done())
+    assert notes.pending() == []
+    assert (notes.text("a"), notes.types()) == ("", [])
+
+
 def test_the_answer_is_the_state_after_the_whole_unit() -> None:
     notes = Notes()
     result = notes.ask("note", "a", writes("1", to("b", writes("2", to("a", writes("3"))))))
@@ -140,6 +150,16 @@ def test_all_rows_of_a_unit_are_one_customers() -> None:
     assert (notes.text("a"), notes.text("x")) == ("failed", "")  # the rule that told is to blame
     assert isinstance(result.faults[0].error, PermissionError)
     assert not notes.ask("note", "b", writes("1", to("y", Make(OTHER)))).is_done
+
+
+def test_a_row_of_no_customer_may_be_told_in_any_customers_unit() -> None:
+    notes = Notes()
+    notes.tell("note", "carrier", Make(""))
+    notes.tell("note", "a", writes("1", to("carrier", writes("a"))))
+    notes.tell("note", "x", writes("1", to("carrier", writes("x"))))
+    assert notes.text("carrier") == "ax"
+    notes.tell("note", "carrier", writes("!", to("a", writes("2")), to("x", writes("2"))))
+    assert (notes.text("a"), notes.text("x"), notes.text("carrier")) == ("1", "1", "failed")
 
 
 def test_a_unit_may_tell_ten_thousand_times() -> None:

@@ -222,7 +222,7 @@ class _Attempt:
         while True:
             if step.refused is not None:
                 self._refuse(said, step.refused)
-                return
+                step = Step(heard.state)
             document = self._applied(noun, heard, step, said)
             if self._get(said.key) is None or not _is_same(document, row.document):
                 row = replace(row, document=document)
