@@ -30,7 +30,7 @@ check: setup-test ## Format, lint, types, layers, and the tests without a networ
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -q tests/domain tests/test_settings.py tests/test_docs.py
+	$(BIN)/pytest -q tests/domain tests/core tests/test_settings.py tests/test_docs.py
 
 test: setup-test ## Set up and run everything that CI runs
 	@$(MAKE) --no-print-directory check

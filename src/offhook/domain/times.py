@@ -10,9 +10,8 @@ _MICROSECOND = timedelta(microseconds=1)
 
 def rfc3339(at: datetime) -> str:
     """`2026-05-02T09:00:04.9Z`: UTC, at most six fraction digits, trailing zeros trimmed (facts, section 2.4)."""
-    text = at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    fraction = f"{at.microsecond:06d}".rstrip("0")
-    return f"{text}.{fraction}Z" if fraction else f"{text}Z"
+    text = at.astimezone(UTC).isoformat()[: -len("+00:00")]
+    return (text.rstrip("0") if at.microsecond else text) + "Z"
 
 
 def to_us(at: datetime) -> int:

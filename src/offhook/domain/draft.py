@@ -1,0 +1,33 @@
+"""A decision in the making: what a rule gathers before it becomes a `Step`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from msgspec.structs import replace
+
+from offhook.domain.event import NewEvent
+from offhook.domain.step import Command, Step, Tell
+
+S = TypeVar("S", bound=Any)
+
+
+class Draft(Generic[S]):
+    """Lives within one decision. `state` is what it has become so far, `now` the moment of deciding."""
+
+    def __init__(self, state: S, now: datetime) -> None:
+        self.state = state
+        self.now = now
+        self.events: list[NewEvent] = []
+        self.commands: list[Command] = []
+        self.timers: dict[str, datetime | None] = {}
+        self.tells: list[Tell] = []
+
+    def change(self, **fields: Any) -> None:
+        """Another value for some fields of the state."""
+        self.state = replace(self.state, **fields)
+
+    def step(self) -> Step[S]:
+        """The decision."""
+        return Step(self.state, tuple(self.events), tuple(self.commands), self.timers, tuple(self.tells))

@@ -1,0 +1,71 @@
+"""What a call can be told, beside what the switch says and how its commands ended."""
+
+from __future__ import annotations
+
+import msgspec
+
+from offhook.domain.catalogue.fields import Action
+from offhook.domain.switch_inputs import Channel
+
+KIND = "call"
+
+
+class Arrived(msgspec.Struct, frozen=True):
+    """Makes a call of a caller whose number is `customer_id`'s; `actions` are the flow that it runs."""
+
+    id: str
+    customer_id: str
+    channel: Channel
+    actions: tuple[Action, ...]
+
+
+class Present(msgspec.Struct, frozen=True):
+    """The switch was out of sight and the call's channel is still there. `created` are the ids of the channels that
+    we made and that are there: of this call's own, or all."""
+
+    is_up: bool
+    created: tuple[str, ...] = ()
+
+
+class Lost(msgspec.Struct, frozen=True):
+    """The switch died under the call, or is out of reach for too long."""
+
+
+class HangUpAsked(msgspec.Struct, frozen=True):
+    """Somebody on our side wants the call to end."""
+
+
+class Waits(msgspec.Struct, frozen=True, tag="waits"):
+    """An action that leaves the channel alone; whoever runs the flow knows its end."""
+
+
+class Answers(msgspec.Struct, frozen=True, tag="answers"):
+    """The call is answered."""
+
+
+class Plays(msgspec.Struct, frozen=True, tag="plays"):
+    """The caller hears something, answered first; as `switch_commands.Play`."""
+
+    media: tuple[str, ...]
+
+
+class Echoes(msgspec.Struct, frozen=True, tag="echoes"):
+    """The caller hears itself, answered first, until the call ends."""
+
+
+Doing = Waits | Answers | Plays | Echoes
+"""What an action is to the channel."""
+
+
+class Begin(msgspec.Struct, frozen=True):
+    """The call's flow has come to an action, its `turn`th; `ActionEnded` with that turn is told back."""
+
+    turn: int
+    action: Action
+    doing: Doing
+
+
+class FlowEnded(msgspec.Struct, frozen=True):
+    """The call's flow has no more actions; `has_failed` if a rule of ours raised."""
+
+    has_failed: bool = False

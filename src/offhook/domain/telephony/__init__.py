@@ -1,0 +1,1 @@
+"""How calls and what belongs to them live: per noun its state, its decisions, and when it is final."""

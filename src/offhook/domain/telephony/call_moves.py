@@ -1,0 +1,125 @@
+"""The moves of a call: what happens to it, from whatever it came."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from offhook.domain.inputs import activeflow
+from offhook.domain.inputs.call import Answers, Begin, Doing, Echoes, Plays, Waits
+from offhook.domain.switch_commands import Answer, HangUp, Play, StopPlayback
+from offhook.domain.telephony import echo
+from offhook.domain.telephony.call_state import Answering, CallDraft, Echoing, Playing, Timer
+from offhook.domain.telephony.hangup_reason import hangup_reason
+from offhook.domain.times import rfc3339
+
+
+def go(draft: CallDraft) -> None:
+    """The flow may begin."""
+    if not draft.state.has_begun:
+        draft.change(has_begun=True)
+        draft.tell_flow(activeflow.Go())
+
+
+def ring(draft: CallDraft) -> None:
+    """The far end rings, or an incoming caller hears ringing."""
+    draft.show(status="ringing", tm_ringing=rfc3339(draft.now))
+    draft.tell_customer("call_ringing")
+
+
+def up(draft: CallDraft) -> None:
+    """Both sides can talk. What has not rung yet is answered right after it has."""
+    if draft.state.is_up:
+        return
+    draft.change(is_up=True)
+    if draft.state.has_begun and not draft.state.is_ending:
+        _answered(draft)
+
+
+def begin(draft: CallDraft, told: Begin) -> None:
+    """The flow has come to an action."""
+    _leave(draft)
+    draft.show(action=told.action)
+    status = draft.state.call.status
+    if status == "dialing" and draft.state.has_rung:
+        ring(draft)
+    if draft.state.is_up and status != "progressing":
+        _answered(draft)
+    # Of the others `call_answered` will show it; an answered call's `answer` is a step that nobody sees.
+    is_update = isinstance(told.doing, Waits) or (status == "progressing" and not isinstance(told.doing, Answers))
+    if is_update and draft.state.call.status == status:
+        draft.tell_customer("call_updated")
+    _carry_out(draft, told.turn, told.doing)
+
+
+def end(draft: CallDraft) -> None:
+    """We want the call to end: an outgoing one that nobody answered is cancelled, any other one terminated."""
+    if draft.state.is_ending:
+        return
+    call = draft.state.call
+    unanswered = call.direction == "outgoing" and call.status in ("dialing", "ringing")
+    draft.show(status="canceling" if unanswered else "terminating")
+    draft.tell_customer("call_updated")
+    draft.command(HangUp)
+    draft.tell_flow(activeflow.Halt())
+
+
+def over(draft: CallDraft, reason: str, *, by: str = "remote") -> None:
+    """The call is over. One that we were ending has ended as we wanted."""
+    state = draft.state
+    if state.is_ending:
+        reason, by = hangup_reason(state.call), "local"
+    if isinstance(state.work, Echoing):
+        echo.tidy(draft, state.work)
+    draft.rest()
+    draft.show(status="hangup", hangup_by=by, hangup_reason=reason, tm_hangup=rfc3339(draft.now))
+    draft.tell_customer("call_hungup")
+    draft.tell_flow(activeflow.CallEnded())
+
+
+def fail(draft: CallDraft, *, by: str) -> None:
+    """The call is over as far as we are concerned; its channel, if there still is one, is ended."""
+    draft.command(HangUp)
+    over(draft, "failed", by=by)
+
+
+def _answered(draft: CallDraft) -> None:
+    draft.show(status="progressing", tm_progressing=rfc3339(draft.now))
+    draft.tell_customer("call_answered")
+    work = draft.state.work
+    if not isinstance(work, Answering):
+        return
+    if not isinstance(work.doing, Answers):
+        _carry_out(draft, work.turn, work.doing)
+    elif work.is_done:
+        # What follows the answer begins in a commit of its own.
+        draft.timers[Timer.GO_ON] = draft.now
+
+
+def _carry_out(draft: CallDraft, turn: int, doing: Doing) -> None:
+    if not isinstance(doing, Waits) and draft.state.call.status != "progressing":
+        draft.change(work=Answering(turn, doing))
+        draft.command(Answer)
+        return
+    match doing:
+        case Waits():
+            pass
+        case Answers():
+            draft.finish(turn)
+        case Plays(media=media):
+            playback_id = draft.new_id()
+            draft.change(work=Playing(turn, playback_id))
+            draft.command(Play, playback_id=playback_id, media=media)
+        case Echoes():
+            echo.begin(draft, turn)
+        case _:
+            assert_never(doing)
+
+
+def _leave(draft: CallDraft) -> None:
+    """End what the channel is at: something else begins."""
+    work = draft.state.work
+    if isinstance(work, Playing):
+        draft.command(StopPlayback, playback_id=work.playback_id)
+    elif isinstance(work, Echoing):
+        echo.tidy(draft, work)
+    draft.rest()
