@@ -17,6 +17,7 @@ from offhook.store.store import Store
 from offhook.store.transaction import Transaction
 
 P = TypeVar("P")
+Q = TypeVar("Q", int, tuple[int, int])
 
 STEP_S = 0.005
 PAUSE_S = 0.01
@@ -46,11 +47,11 @@ def in_bites(bite: Callable[[P], P | None], place: P) -> P | None:
     return left
 
 
-def count_in_bites(bite: Callable[[P], tuple[int, P | None]], place: P) -> tuple[int, P | None]:
+def count_in_bites(bite: Callable[[Q], tuple[int, Q | None]], place: Q) -> tuple[int, Q | None]:
     """As `in_bites`, for bites that also tell how many they dealt with: their sum, and the place to go on from."""
     count = 0
 
-    def counted(here: P) -> P | None:
+    def counted(here: Q) -> Q | None:
         nonlocal count
         some, beyond = bite(here)
         count += some
