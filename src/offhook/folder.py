@@ -89,16 +89,30 @@ class DataFolder:
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Write a file that only its owner can read (mode 0600), whole or not at all. Raises MisconfiguredError."""
+    """Write a file that only its owner can read (mode 0600), whole or not at all; it survives a power cut.
+
+    Raises MisconfiguredError.
+    """
     unfinished = path.with_name(path.name + ".new")
     try:
         unfinished.unlink(missing_ok=True)
         descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
+            file.flush()
+            os.fsync(descriptor)
         unfinished.replace(path)
+        _sync_folder(path.parent)
     except OSError as error:
         raise _unwritable(path, error.strerror) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _unwritable(path: Path, reason: str | None) -> MisconfiguredError:

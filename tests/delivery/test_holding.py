@@ -267,6 +267,61 @@ async def test_what_failed_just_before_and_is_written_down_after_goes_to_the_new
     assert {request.id for request in other_endpoint.accepted} == set(ids)
 
 
+@pytest.mark.parametrize("how", ["off for a while", "restarted", "gone"])
+async def test_all_that_failed_goes_to_the_new_uri_at_once_also_what_holds_its_subject(
+    node: Node, endpoint: Endpoint, other_endpoint: Endpoint, how: str
+) -> None:
+    await use(node, retry=SLOW)
+    refusals = {"bad": 500, "good": 200}
+    endpoint.answer = lambda request: refusals[request.subject.partition("-")[2]]
+    customer = await node.new_customer(endpoint.uri)
+    # More than are made due in the change's own commit; with successes between them, so that it is never probed.
+    await node.publish(customer, [f"call/{number}-{kind}" for number in range(250) for kind in ("bad", "good")])
+    await until(lambda: len(endpoint.requests) == 500, "each was tried")
+    await until(lambda: not node.recorder.unwritten_count, "all is written")
+    match how:
+        case "off for a while":
+            await node.point(customer, "", "")
+            await node.point(customer, other_endpoint.uri)
+        case "restarted":
+            await node.point(customer, other_endpoint.uri)
+            await node.restart()
+        case "gone":
+            refusals["good"] = 410
+            await node.publish(customer, ["call/last-good"])
+            await until(lambda: len(endpoint.requests) == 501, "it is gone")
+            await until(lambda: not node.recorder.unwritten_count, "that is written")
+            await node.point(customer, other_endpoint.uri)
+    await node.running.add(Finisher(node.store))
+    await node.until_written()
+    assert len({request.id for request in other_endpoint.accepted}) == (251 if how == "gone" else 250)
+
+
+async def test_what_failed_for_the_last_time_while_the_webhook_was_pointed_elsewhere_is_not_given_up(
+    node: Node, endpoint: Endpoint, other_endpoint: Endpoint
+) -> None:
+    await use(node, retry=RetryPolicy(schedule=()))
+    gate, is_free = asyncio.Event(), threading.Event()
+
+    async def fail_later(request: Request) -> int:
+        await gate.wait()
+        return 500
+
+    endpoint.answer = fail_later
+    customer = await node.new_customer(endpoint.uri)
+    ids = await node.publish(customer, ["call/a", ""])
+    await until(lambda: len(endpoint.requests) == 2, "both are under way")
+    changes = [asyncio.create_task(node.store.write(lambda tx: is_free.wait(20)))]
+    changes.append(asyncio.create_task(node.point(customer, other_endpoint.uri)))
+    await asyncio.sleep(0)
+    gate.set()
+    await until(lambda: node.recorder.unwritten_count == 2, "both have failed")
+    is_free.set()
+    await asyncio.gather(*changes)
+    await node.until_written()
+    assert {request.id for request in other_endpoint.accepted} == set(ids)
+
+
 async def test_switching_a_webhook_off_sends_nothing(node: Node, endpoint: Endpoint) -> None:
     customer, _ = await failed_once(node, endpoint, 5)
     await node.point(customer, "")

@@ -6,13 +6,14 @@ import os
 import shutil
 import sqlite3
 import subprocess
+import urllib.request
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.server import OFFHOOK, clean_environment, free_port, offhook
+from tests.acceptance.server import OFFHOOK, clean_environment, free_port, offhook, wait_until
 from tests.postgres import Postgres
 
 COMMANDS = {
@@ -146,6 +147,41 @@ def test_a_folder_that_cannot_be_made(command: list[str], tmp_path: Path) -> Non
     line = refusal(command, "--data", str(tmp_path / "data"), through=unprivileged())
     tmp_path.chmod(0o700)
     assert "Permission denied" in line
+
+
+def test_a_folder_below_a_file(command: list[str], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    line = refusal(command, "--data", str(tmp_path / "file" / "data"))
+    assert "Not a directory. Choose another one with --data." in line
+    assert "offhook.toml" not in line
+
+
+@pytest.mark.parametrize("output", [">&-", ">/dev/full"])
+def test_a_first_start_whose_output_goes_nowhere_is_a_start_like_any_other(tmp_path: Path, output: str) -> None:
+    port = free_port()
+    serve = [str(OFFHOOK), "serve", "--no-switch", "--data", str(tmp_path / "data"), "--port", str(port)]
+    with (tmp_path / "log").open("wb") as log:
+        server = subprocess.Popen(
+            ["sh", "-c", f'exec "$@" {output}', "sh", *serve],
+            stdin=subprocess.DEVNULL,
+            stderr=log,
+            env=clean_environment(),
+        )
+    try:
+        wait_until(lambda: server.poll() is not None or is_ready(port), "it is ready")
+        assert server.poll() is None, (tmp_path / "log").read_text()
+        assert "access key" in (tmp_path / "data" / "first-credentials.txt").read_text()
+    finally:
+        server.terminate()
+        assert server.wait(30) == 0
+
+
+def is_ready(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
+            return answer.status == 200
+    except OSError:
+        return False
 
 
 def test_a_full_disk(command: list[str], tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any, ClassVar
 
 import pytest
 
@@ -103,6 +104,29 @@ async def test_a_part_that_ends_as_cancelled_is_seen_too() -> None:
             await supervisor.add(Cancelled("engine", []))
 
         assert not await live(supervisor, start(), Asking())
+
+
+async def test_a_part_that_is_cancelled_while_it_waits_to_be_run_again_is_run_again() -> None:
+    class Failing(Worker):
+        runs: ClassVar[list[asyncio.Task[Any] | None]] = []
+
+        async def run(self) -> None:
+            self.runs.append(asyncio.current_task())
+            if len(self.runs) > 1:
+                await asyncio.Event().wait()
+            raise RuntimeError("no")
+
+    async with asyncio.timeout(10), Supervisor() as supervisor:
+        part = await supervisor.add(Failing("retention", []), restart=True)
+        while not part.runs:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        task = part.runs[0]
+        assert task is not None
+        task.cancel()
+        while len(part.runs) < 2:
+            await asyncio.sleep(0.01)
+        assert supervisor.missing() == []
 
 
 async def test_a_node_that_is_asked_to_stop_while_it_starts_stops() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -215,6 +217,25 @@ async def test_a_node_stopped_between_two_statements_sent_together_is_replaced(p
     held.invalidate()
     another.close()
     other.close()
+
+
+async def test_a_server_that_does_not_let_go_of_a_node_is_not_waited_for_without_end(postgres: Postgres) -> None:
+    url = postgres.new_database()
+    other = Database(url)
+    other.migrate()
+    held = other.writer.raw_connection()
+    backend = held.driver_connection.info.backend_pid  # type: ignore[union-attr]
+    another = Database(url, answer_time=timedelta(seconds=0.5))
+    await asyncio.sleep(6)
+    os.kill(backend, signal.SIGSTOP)
+    try:
+        with pytest.raises(sa.exc.OperationalError, match="does not let go"):
+            await asyncio.to_thread(another.migrate)
+    finally:
+        os.kill(backend, signal.SIGCONT)
+        held.invalidate()
+        another.close()
+        other.close()
 
 
 async def test_a_full_disk_refuses_and_keeps_nothing_half_done(tmp_path: Path) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+import sqlalchemy as sa
 
 from offhook.domain.delivery import AttemptRecord, Destination
 from offhook.domain.errors import ConflictError, InvalidError, NotFoundError
 from offhook.domain.outcome import Outcome
-from offhook.store import destinations
+from offhook.store import customers, destinations, schema
 from offhook.store.backlog import START, load_due, load_holding, next_due_us
 from offhook.store.cancelling import finish_cancelling
 from offhook.store.deliveries import attempts_of_event, deliveries_of_event, list_deliveries
@@ -167,6 +168,72 @@ async def test_what_failed_before_the_webhook_was_pointed_elsewhere_and_is_writt
     now_us = store.clock.now_us()
     found = await store.read(lambda c: load_due(c, webhook.key, after=START, until_us=now_us, limit=9))
     assert [delivery.event_id for delivery in found] == ids
+
+
+async def test_of_two_attempts_written_down_together_the_last_one_says_when_the_next_is(
+    store: Store, customer: str
+) -> None:
+    await publish(store, customer)
+    webhook = await store.read(lambda connection: destinations.webhook_of(connection, customer))
+    (delivery,) = await store.read(lambda c: load_due(c, webhook.key, after=START, until_us=FAR, limit=9))
+    await store.write(lambda tx: destinations.set_webhook(tx, customer, uri=URI + "/new", method="POST"))
+    moved = await store.read(lambda connection: destinations.webhook_of(connection, customer))
+
+    def both(tx: Transaction) -> None:
+        tx.record(record(delivery.key, webhook, status="pending", number=1, due_us=5))
+        tx.record(record(delivery.key, moved, status="pending", number=2, due_us=FAR // 2, at_us=2_000))
+
+    await store.write(both)
+    assert rows(store, "SELECT due_at FROM deliveries") == [(FAR // 2,)]
+
+
+async def test_what_failed_for_the_last_time_at_another_uri_is_not_given_up(store: Store, customer: str) -> None:
+    await publish(store, customer)
+    webhook = await store.read(lambda connection: destinations.webhook_of(connection, customer))
+    (delivery,) = await store.read(lambda c: load_due(c, webhook.key, after=START, until_us=FAR, limit=9))
+    await store.write(lambda tx: destinations.set_webhook(tx, customer, uri=URI + "/new", method="POST"))
+    await store.write(lambda tx: tx.record(record(delivery.key, webhook, status="exhausted", number=12)))
+    assert await statuses(store, customer) == ["pending"]
+
+
+async def test_nothing_stays_of_an_attempt_whose_delivery_was_removed_meanwhile(store: Store, customer: str) -> None:
+    await publish(store, customer)
+    webhook = await store.read(lambda connection: destinations.webhook_of(connection, customer))
+    (delivery,) = await store.read(lambda c: load_due(c, webhook.key, after=START, until_us=FAR, limit=9))
+    await store.write(lambda tx: tx.connection.execute(sa.delete(schema.deliveries)))
+    await store.write(lambda tx: tx.record(record(delivery.key, webhook, status="pending")))
+    assert rows(store, "SELECT * FROM attempts") == []
+
+
+async def test_an_attempt_written_down_twice_is_there_once_and_keeps_nobody_elses_out(
+    store: Store, customer: str
+) -> None:
+    await publish(store, customer, 2)
+    webhook = await store.read(lambda connection: destinations.webhook_of(connection, customer))
+    due = await store.read(lambda c: load_due(c, webhook.key, after=START, until_us=FAR, limit=9))
+    first, second = (record(delivery.key, webhook, status="pending", due_us=FAR // 2) for delivery in due)
+    await store.write(lambda tx: tx.record(first))
+
+    def both(tx: Transaction) -> None:
+        tx.record(first)
+        tx.record(second)
+
+    await store.write(both)
+    assert rows(store, "SELECT count(*) FROM attempts") == [(2,)]
+
+
+async def test_enabling_a_frozen_customers_webhook_leaves_it_frozen(store: Store, customer: str) -> None:
+    webhook = await store.read(lambda connection: destinations.webhook_of(connection, customer))
+    await store.write(lambda tx: destinations.disable(tx, webhook.key, destinations.GONE, uri_key=webhook.uri_key))
+
+    def freeze(tx: Transaction) -> None:
+        customers.change_customer(tx, customer, status="frozen")
+        destinations.hold_customer(tx, customer)
+
+    await store.write(freeze)
+    await store.write(lambda tx: destinations.enable_webhook(tx, customer))
+    after = await store.read(lambda connection: destinations.webhook_of(connection, customer))
+    assert after.held_reason == "frozen"
 
 
 async def test_resend_hurries_what_is_pending_and_repeats_what_is_done(store: Store, customer: str) -> None:

@@ -19,7 +19,7 @@ from offhook.store.database import Database
 from offhook.store.deliveries import attempts_of_event, list_deliveries
 from offhook.store.erasing import begin_erasing, erase_subject
 from offhook.store.events import get_event, list_events
-from offhook.store.making_due import finish_making_due
+from offhook.store.making_due import Marked, finish_making_due, make_due_step
 from offhook.store.replay import Replay, replay, resend
 from offhook.store.store import Store
 from offhook.store.transaction import Committed
@@ -187,3 +187,36 @@ async def test_what_failed_again_under_the_new_uri_keeps_its_own_time(store: Sto
     await fail_all(store, customer, at_us=time.time_ns() // 1000)
     await finish_making_due(store)
     assert await pending(store, customer, until_us=store.clock.now_us()) == []
+
+
+async def test_a_webhook_set_again_while_what_failed_is_being_made_due_sends_all_of_it(
+    store: Store, customer: str
+) -> None:
+    await publish(store, customer, 1_000)
+    await fail_all(store, customer)
+    await store.write(lambda tx: destinations.set_webhook(tx, customer, uri=URI + "/b", method="POST"))
+    ((key, mark_us),) = rows(store, "SELECT key, due_mark FROM destinations WHERE due_mark IS NOT NULL")
+    marked = await store.write(lambda tx: make_due_step(tx, Marked(key, mark_us, 0)))
+    assert marked is not None
+    # The second one refuses them too; then comes a third.
+    await fail_all(store, customer, at_us=time.time_ns() // 1000)
+    await store.write(lambda tx: destinations.set_webhook(tx, customer, uri=URI + "/c", method="POST"))
+    assert await store.write(lambda tx: make_due_step(tx, marked)) is None
+    await finish_making_due(store)
+    assert len(await pending(store, customer, until_us=store.clock.now_us())) == 1_000
+
+
+async def test_a_webhook_set_again_does_not_wait_until_another_customers_many_are_made_due(store: Store) -> None:
+    many, few = await new_customer(store), await new_customer(store)
+    for customer, count in ((many, 3_000), (few, 300)):
+        for _ in range(count // 300):
+            await publish(store, customer, 300)
+        await fail_all(store, customer)
+    for customer in (many, few):
+        await store.write(lambda tx, c=customer: destinations.set_webhook(tx, c, uri=URI + "/b", method="POST"))  # type: ignore[misc]
+    finishing = asyncio.create_task(finish_making_due(store))
+    async with asyncio.timeout(30):
+        while len(await pending(store, few, until_us=store.clock.now_us())) < 300:
+            await asyncio.sleep(0.001)
+    assert not finishing.done()
+    await finishing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 
 from offhook import __version__
@@ -15,32 +16,43 @@ _CREDENTIALS_FILE = "first-credentials.txt"
 def keep_credentials(folder: DataFolder, profile: Profile, credentials: Credentials) -> None:
     """So that the command line can use them; and, where nobody looks on, in a file that only the owner can read."""
     folder.write_profile(profile)
-    if not sys.stdout.isatty():
+    if not _somebody_looks_on():
         write_private(folder.path / _CREDENTIALS_FILE, _text(credentials).encode())
 
 
 def show_credentials(folder: DataFolder, credentials: Credentials) -> None:
     """Once, to a person; where nobody looks on, say where they are."""
-    if sys.stdout.isatty():
-        print(f"\n{_text(credentials)}", flush=True)
+    if _somebody_looks_on():
+        _say(f"\n{_text(credentials)}")
         return
     file = folder.path / _CREDENTIALS_FILE
-    print(f"The first customer's credentials are in {file} (readable by you only).", flush=True)
+    _say(f"The first customer's credentials are in {file} (readable by you only).")
 
 
 def show_waiting(missing: list[str]) -> None:
     """The start takes a while."""
-    print(f"Not ready yet. Waiting for: {', '.join(missing)}. The log says more.", flush=True)
+    _say(f"Not ready yet. Waiting for: {', '.join(missing)}. The log says more.")
 
 
 def show_ready(opened: Opened) -> None:
     """Everything is there."""
-    print(f"Offhook {__version__} is ready. API and documentation: {opened.url}/docs", flush=True)
+    _say(f"Offhook {__version__} is ready. API and documentation: {opened.url}/docs")
     if opened.sip:
-        print(f"Dial any number at {opened.sip}, for example sip:+15559876543@{opened.sip}", flush=True)
+        _say(f"Dial any number at {opened.sip}, for example sip:+15559876543@{opened.sip}")
     if opened.allows_loopback:
-        print("Webhooks to loopback addresses are allowed, as this server listens on loopback only.", flush=True)
-    print("Ctrl-C stops it once attempts under way have ended.", flush=True)
+        _say("Webhooks to loopback addresses are allowed, as this server listens on loopback only.")
+    _say("Ctrl-C stops it once attempts under way have ended.")
+
+
+def _somebody_looks_on() -> bool:
+    # There is no standard output where it was closed.
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
+def _say(text: str) -> None:
+    # A full disk below the log, or a pipe whose reader left, is no reason to end.
+    with contextlib.suppress(OSError):
+        print(text, flush=True)
 
 
 def _text(credentials: Credentials) -> str:

@@ -399,9 +399,10 @@ class Engine(Service):
 
     def _note_written(self, queue: DestinationQueue, record: AttemptRecord, now_us: int) -> None:
         in_memory = queue.lanes.written(record.delivery_key, record.number)
-        if record.status == "pending" and not in_memory:
+        if record.status != "succeeded" and not in_memory:
             if queue.destination is None or queue.destination.uri_key == record.uri_key:
-                queue.expect((record.due_us, record.delivery_key), now_us)
+                if record.status == "pending":
+                    queue.expect((record.due_us, record.delivery_key), now_us)
             else:
                 # It was written down as due at once, at its old place.
                 queue.miss(START)

@@ -167,6 +167,12 @@ class Lanes:
             delivery.due_us = now_us
             self._become_due(delivery)
 
+    def bring_forward(self, found: Delivery, now_us: int) -> None:
+        """The database says when it is due: a parked one that is due earlier by now waits no longer."""
+        parked = self._parked.get(found.key)
+        if parked is not None and found.key not in self._unwritten and found.due_us < parked.due_us:
+            self.hurry(found.key, now_us)
+
     def advance(self, now_us: int) -> None:
         """Let everything happen whose time has come."""
         while self._timers and self._timers[0][0] <= now_us:

@@ -163,6 +163,10 @@ class DestinationQueue:
 
     def take_loaded(self, rows: list[Delivery], now_us: int) -> None:
         """Take what was read from the backlog, leaving out what is known and what ended meanwhile."""
+        for delivery in rows:
+            if delivery.key not in self.ended_while_loading:
+                # It may have been made due earlier than it was when it was read.
+                self.lanes.bring_forward(delivery, now_us)
         for delivery in self._unknown(rows):
             self.lanes.add(delivery, now_us)
 

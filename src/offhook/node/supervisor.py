@@ -92,8 +92,15 @@ class Supervisor:
             if time.monotonic() - began > _STEADY_S:
                 pause_s = _FIRST_PAUSE_S
             log.error("node.service_restarts", service=entry.service.name, pause_s=pause_s, **_told(error))
-            await asyncio.sleep(pause_s)
+            await self._pause(entry, pause_s)
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+
+    async def _pause(self, entry: _Entry, pause_s: float) -> None:
+        try:
+            await asyncio.sleep(pause_s)
+        except asyncio.CancelledError:
+            if entry.is_stopping:
+                raise
 
     async def _run_once(self, entry: _Entry) -> Exception | None:
         """Why it ended; None if it was asked to."""

@@ -104,7 +104,7 @@ def _check_known(key: str, source: str, known: Mapping[str, Declared]) -> None:
 def _from_file(file: Path, *, required: bool) -> dict[str, str]:
     try:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         if required:
             raise MisconfiguredError(f"There is no file {file}. Check --config.", field="config") from None
         return {}

@@ -62,13 +62,13 @@ def enable_webhook(tx: Transaction, customer_id: str) -> None:
 
     One that is off stays off, a frozen customer's stays frozen, and one that is in use goes on.
     """
-    key = _key_of(tx, customer_id)
+    key, is_frozen = _key_of(tx, customer_id), _is_frozen(tx, customer_id)
     enabled = tx.connection.execute(
         sa.update(destinations)
         .where(destinations.c.key == key, destinations.c.held_reason.in_((GONE, FAILING)))
-        .values(held_reason="", failing_since=None, tm_update=tx.now_us)
+        .values(held_reason=FROZEN if is_frozen else "", failing_since=None, tm_update=tx.now_us)
     )
-    if enabled.rowcount:
+    if enabled.rowcount and not is_frozen:
         _send_at_once(tx, key)
     tx.committed.changed.add(key)
 

@@ -5,30 +5,49 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
+from typing import NamedTuple
+
 import sqlalchemy as sa
 
 from offhook.store import schema
 from offhook.store.destinations import make_due
 from offhook.store.schema import destinations
-from offhook.store.steps import in_bites, in_steps
+from offhook.store.steps import PAUSE_S, in_bites
 from offhook.store.store import Store
 from offhook.store.transaction import Transaction
 
 
+class Marked(NamedTuple):
+    """A destination that has a mark, and the delivery key beyond which it is to be looked at."""
+
+    key: int
+    mark_us: int
+    after: int = 0
+
+
 async def finish_making_due(store: Store) -> None:
-    """Make due what is marked. May be repeated after a crash."""
-    statement = sa.select(destinations.c.key).where(schema.IS_MAKING_DUE).order_by(destinations.c.key)
-    for key in await store.read(lambda connection: connection.execute(statement).scalars().all()):
-        await in_steps(store, lambda tx, after, key=key: make_due_step(tx, key, after), 0)  # type: ignore[misc]
+    """Make due what is marked, a step of each in turn. May be repeated after a crash."""
+    statement = sa.select(destinations.c.key, destinations.c.due_mark).where(schema.IS_MAKING_DUE)
+    found = await store.read(lambda connection: connection.execute(statement.order_by(destinations.c.key)).all())
+    left = deque(Marked(*row) for row in found)
+    while left:
+        marked = left.popleft()
+        beyond = await store.write(lambda tx, marked=marked: make_due_step(tx, marked))  # type: ignore[misc]
+        if beyond is not None:
+            left.append(beyond)
+        await asyncio.sleep(PAUSE_S)
 
 
-def make_due_step(tx: Transaction, destination_key: int, after: int) -> int | None:
-    """Make due for a moment, beyond the delivery key `after`; the key to go on from. At the end the mark goes."""
-    mine = destinations.c.key == destination_key
-    mark_us = tx.reader.execute(sa.select(destinations.c.due_mark).where(mine)).scalar()
-    if mark_us is None:
+def make_due_step(tx: Transaction, marked: Marked) -> Marked | None:
+    """Make due for a moment; the place to go on from. At the end the mark goes."""
+    mine = destinations.c.key == marked.key
+    if tx.reader.execute(sa.select(destinations.c.due_mark).where(mine)).scalar() != marked.mark_us:
+        # It was pointed elsewhere once more meanwhile: that change has a mark of its own, and begins anew.
         return None
-    left = in_bites(lambda here: make_due(tx, destination_key, here, mark_us), after)
+    left = in_bites(lambda here: make_due(tx, marked.key, here, marked.mark_us), marked.after)
     if left is None:
         tx.connection.execute(sa.update(destinations).where(mine).values(due_mark=None))
-    return left
+        return None
+    return marked._replace(after=left)

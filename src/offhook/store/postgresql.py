@@ -182,15 +182,19 @@ def _take_lock(session: Session, name: str, silence_s: float) -> None:
     """Have the node's lock, also from one that has said nothing for `silence_s` when it was its turn."""
     session.autocommit = True
     ended = set()
+    given_up_s = time.monotonic() + session.answer_s
     while not _one(session, "SELECT pg_try_advisory_lock(%s::bigint)", _NODE_LOCK)[0]:
         holder = _one(session, _HOLDER, silence_s, _NODE_LOCK)
         if holder is None:
             # It has let go in this moment.
+            time.sleep(_LETTING_GO_S)
             continue
         pid, its_name, stands_still = holder
         if its_name == name:
             session.execute("SELECT pg_terminate_backend(%s)", [pid])
             raise psycopg.OperationalError("the server is just letting go of the session that was lost")
+        if time.monotonic() > given_up_s:
+            raise psycopg.OperationalError("the server does not let go of the session of a node that stands still")
         if pid not in ended:
             if not stands_still:
                 raise TakenError(

@@ -54,7 +54,7 @@ class Prepared:
 
     def fetch_each(self, cursor: Any, rows: Sequence[Row]) -> list[list[Row]]:
         """Run it for every row; everything that each found, in order."""
-        if self._is_sqlite or len(rows) == 1:
+        if self._is_sqlite or len(rows) <= 1:
             return [self.fetch(cursor, row) for row in rows]
         cursor.executemany(
             self._text, rows if self._places is None else [self._arranged(row) for row in rows], returning=True

@@ -90,17 +90,19 @@ class _Statements:
             *("key", "event_key", "customer_key", "destination_key", "status", "due_at", "tm_create"),
             *("attempt_count", "last_outcome"),
         )
-        self.insert_attempts = insert(
-            schema.attempts,
-            *("delivery_key", "number", "uri_key", "outcome", "status_code", "started_at", "latency_ms", "response"),
+        # One that is there already was written by a commit whose answer was lost.
+        self.insert_attempts = Prepared(
+            module.insert(schema.attempts).on_conflict_do_nothing(),
+            ("delivery_key", "number", "uri_key", "outcome", "status_code", "started_at", "latency_ms", "response"),
+            dialect_name,
         )
         # What a receiver answered while its subject was being erased would bring back what is gone.
         self.drop_cancelled = Prepared(
             sa.delete(schema.attempts).where(
                 schema.attempts.c.delivery_key == sa.bindparam("for_key"),
-                sa.exists().where(
+                ~sa.exists().where(
                     schema.deliveries.c.key == sa.bindparam("for_key"),
-                    schema.deliveries.c.status == sa.text(str(int(DeliveryStatus.CANCELLED))),
+                    schema.deliveries.c.status != sa.text(str(int(DeliveryStatus.CANCELLED))),
                 ),
             ),
             ("for_key",),
@@ -363,27 +365,32 @@ class Transaction:
     def _flush_records(self) -> None:
         records, self._records = self._records, []
         cursor = driver_cursor(self._connection)
-        failures = [_attempt_row(record) for record in records if record.status != "succeeded"]
-        if failures:
-            self._statements.insert_attempts.run_many(cursor, failures)
-            self._statements.drop_cancelled.run_many(cursor, [(row[0],) for row in failures])
-        ended = [_end_row(record) for record in records if record.status != "pending"]
+        failed = [record for record in records if record.status != "succeeded"]
+        if failed:
+            self._statements.insert_attempts.run_many(cursor, [_attempt_row(record) for record in failed])
+            self._statements.drop_cancelled.run_many(cursor, [(record.delivery_key,) for record in failed])
+        moved = self._failed_elsewhere(cursor, failed)
+        ended = [record for record in records if _ends(record, moved)]
         if ended:
-            self._statements.end_delivery.run_many(cursor, ended)
-        postponed = [record for record in records if record.status == "pending"]
+            self._statements.end_delivery.run_many(cursor, [_end_row(record) for record in ended])
+        postponed = [record for record in failed if not _ends(record, moved)]
         if postponed:
             self._statements.postpone_delivery.run_many(cursor, [_postpone_row(record) for record in postponed])
-            self._send_elsewhere(cursor, postponed)
+        if moved:
+            self._statements.make_due.run_many(cursor, [(key,) for key in moved])
+            self.committed.rewound.update(record.destination_key for record in moved.values())
 
-    def _send_elsewhere(self, cursor: Any, postponed: Sequence[AttemptRecord]) -> None:
-        """What failed at another uri than its destination has now waits for nothing: it is due at its old place."""
-        keys = [(key,) for key in sorted({record.destination_key for record in postponed})]
+    def _failed_elsewhere(self, cursor: Any, failed: Sequence[AttemptRecord]) -> dict[int, AttemptRecord]:
+        """What failed last at another uri than its destination has now: it waits for nothing, and is not given up."""
+        keys = [(key,) for key in sorted({record.destination_key for record in failed})]
         found = self._statements.select_uri.fetch_each(cursor, keys)
         uri_of = {key: rows[0][0] for (key,), rows in zip(keys, found, strict=True) if rows}
-        moved = [record for record in postponed if uri_of.get(record.destination_key) != record.uri_key]
-        if moved:
-            self._statements.make_due.run_many(cursor, [(record.delivery_key,) for record in moved])
-            self.committed.rewound.update(record.destination_key for record in moved)
+        last = {record.delivery_key: record for record in failed}
+        return {key: record for key, record in last.items() if uri_of.get(record.destination_key) != record.uri_key}
+
+
+def _ends(record: AttemptRecord, moved: Container[int]) -> bool:
+    return record.status == "succeeded" or (record.status == "exhausted" and record.delivery_key not in moved)
 
 
 def _attempt_row(record: AttemptRecord) -> Row:
