@@ -30,7 +30,10 @@ DIALLED = "OFFHOOK_DIALLED"
 OWN_CONTEXT = "offhook-call"
 """The context of our dialplan in which a caller is handed to our application."""
 
-EVENT_TYPES = ("StasisStart", "ChannelStateChange", "PlaybackFinished", "ChannelHangupRequest", "ChannelDestroyed")
+EVENT_TYPES = (
+    *("StasisStart", "ChannelStateChange", "PlaybackFinished", "ChannelHangupRequest", "ChannelDestroyed"),
+    "ChannelUserevent",
+)
 """The events that mean something to us; Asterisk need not send any other."""
 
 

@@ -10,6 +10,9 @@ The stream tells what concerns channels in our application. A caller's channel l
 destroyed; so each is *followed*, by a subscription of its own, as soon as it is there. One that cannot be followed any
 more has ended: then what was last said of its hang-up is the cause.
 
+Asterisk 22 can keep a stream open on which it tells nothing, and refuse every caller: when one is opened before the end
+of the last one was seen (measured). So every few seconds it is asked to tell us something of our own.
+
 ARI has no echo. A caller is put into a mixing bridge with a Local channel whose other half runs `Echo()` in the
 dialplan. Bridge and channel carry ids made from the caller's, so that they are found again after a restart.
 """
@@ -55,6 +58,11 @@ _FOLLOWED_AT_ONCE = 16
 # What Asterisk answers when there is nothing to subscribe to.
 _NO_SOURCE = 422
 
+_BEAT = "offhook-beat"
+_BEAT_PATIENCE_S = 3.0
+# The first ones soon: it is just after the opening that a stream turns out to be dead.
+_BEAT_PAUSES_S = (0.2, 1.0, 5.0)
+
 _Heard = asyncio.Queue[bytes | SwitchUnavailableError | None]
 
 
@@ -72,6 +80,7 @@ class AsteriskSwitch(Service):
         # Callers that are not followed yet, and the cause of their end as far as one was told.
         self._causes: dict[str, int] = {}
         self._was_connected = asyncio.Event()
+        self._beat = asyncio.Event()
 
     @property
     def name(self) -> str:
@@ -188,10 +197,27 @@ class AsteriskSwitch(Service):
             heard: _Heard = asyncio.Queue()
             tasks.create_task(_read(stream, heard))
             await self._begin(tasks)
+            tasks.create_task(self._listen_for_beats())
             while (message := await heard.get()) is not None:
                 if isinstance(message, SwitchUnavailableError):
                     raise message
                 self._take(message, tasks)
+            # Ends the other tasks.
+            raise SwitchUnavailableError("Asterisk closed the event stream.")
+
+    async def _listen_for_beats(self) -> None:
+        pauses = iter(_BEAT_PAUSES_S)
+        pause_s = 0.0
+        while True:
+            self._beat.clear()
+            await self._ari.post(f"events/user/{_BEAT}", application=APPLICATION)
+            try:
+                async with asyncio.timeout(_BEAT_PATIENCE_S):
+                    await self._beat.wait()
+            except TimeoutError:
+                raise SwitchUnavailableError("Asterisk's event stream is open and tells nothing.") from None
+            pause_s = next(pauses, pause_s)
+            await asyncio.sleep(pause_s)
 
     async def _begin(self, tasks: asyncio.TaskGroup) -> None:
         """What there is, before any event."""
@@ -290,6 +316,8 @@ class AsteriskSwitch(Service):
                     entered.set_result(None)
             case "ChannelHangupRequest" if event["channel"]["id"] in self._causes:
                 self._causes[event["channel"]["id"]] = event.get("cause", 0)
+            case "ChannelUserevent" if event["eventname"] == _BEAT:
+                self._beat.set()
 
     def _tell(self, told: SwitchInput) -> None:
         try:

@@ -39,14 +39,13 @@ class AsteriskWatch(Service):
 
     async def run(self) -> None:
         """Look, for ever."""
-        seen = time.monotonic()
+        seen, process = time.monotonic(), self._asterisk.process
         while True:
             await asyncio.sleep(_LOOK_S)
-            now = time.monotonic()
-            if self._is_connected():
-                seen = now
-            elif now - seen > self._patience_s:
-                process = self._asterisk.process
+            if self._is_connected() or self._asterisk.process != process:
+                # A new one has as long as any to be there.
+                seen, process = time.monotonic(), self._asterisk.process
+            elif time.monotonic() - seen > self._patience_s:
                 if not await self._asterisk.is_healthy():
                     log.error("asterisk.hangs", pid=process.pid, hint="it is started anew")
                     # This very one: another may have been started while it was asked.
