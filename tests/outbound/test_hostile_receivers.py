@@ -158,11 +158,14 @@ async def broken_chunks(peer: Peer) -> None:
     await peer.hang()
 
 
+# Made ahead: it takes most of a second, and the sender's time runs.
+BOMB = gzip.compress(bytes(40 * 2**20))
+
+
 async def gzip_bomb(peer: Peer) -> None:
-    bomb = gzip.compress(bytes(40 * 2**20))
     await peer.request()
-    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(bomb)}\r\n\r\n".encode()
-    await peer.send(head + bomb)
+    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(BOMB)}\r\n\r\n".encode()
+    await peer.send(head + BOMB)
     await peer.hang()
 
 
