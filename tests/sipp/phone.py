@@ -7,7 +7,7 @@ import contextlib
 import os
 import shutil
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -55,16 +55,22 @@ async def phone(
     caller_name: str = "R. Miller",
     pause_ms: int = 300,
     call_count: int = 1,
+    at_once: int | None = None,
+    timeout_s: int = 40,
+    options: Sequence[str] = (),
     rtp_port: int = 16_000,
     address: str = "127.0.0.1",
 ) -> AsyncIterator[Phone]:
-    """Call `dialled` at `switch` (HOST:PORT) from `address`, as the scenario says. SIPp is gone at the end."""
+    """Call `dialled` at `switch` (HOST:PORT) from `address`, as the scenario says, `at_once` calls at a time (or all).
+
+    `options` are more of SIPp's. It is gone at the end.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     process = await asyncio.create_subprocess_exec(
         *sipp_command(), switch, "-sf", str(write_scenario(scenario, folder)), "-s", dialled,
-        "-i", address, "-m", str(call_count), "-l", str(call_count), "-r", "50", "-d", str(pause_ms),
+        "-i", address, "-m", str(call_count), "-l", str(at_once or call_count), "-r", "50", "-d", str(pause_ms),
         "-key", "caller", caller, "-key", "caller_name", caller_name, "-key", "rtp_port", str(rtp_port),
-        "-timeout", "40", "-timeout_error", "-trace_err", "-nostdin",
+        "-timeout", str(timeout_s), "-timeout_error", "-trace_err", "-nostdin", *options,
         cwd=folder, env={**os.environ, "TERM": "dumb"},
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip

@@ -81,6 +81,13 @@ SCENARIOS = {
     + _request("CANCEL", 1, branch="[branch-4]")
     + _receive(200, 487)
     + _request("ACK", 1, to_tag=_TO_TAG, branch="[branch-7]"),
+    # Nobody needs to ring.
+    "gives_up_soon": _INVITE
+    + _receive(100)
+    + "  <pause />\n"
+    + _request("CANCEL", 1, branch="[branch-3]")
+    + _receive(200, 487)
+    + _request("ACK", 1, to_tag=_TO_TAG, branch="[branch-6]"),
     **{
         f"refused_{code}": _refused_with(code) + _request("ACK", 1, to_tag=_TO_TAG, branch="[branch-5]")
         for code in (401, 403, 486, 503, 603)

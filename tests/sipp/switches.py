@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -39,17 +37,6 @@ class SharedAsterisk:
     def stop(self) -> None:
         """End it."""
         asyncio.run(self._stop())
-
-    def replace(self) -> None:
-        """Kill it, and start another one at the same place."""
-        self.endpoint = asyncio.run(self._restart())
-
-    async def _restart(self) -> AriEndpoint:
-        pid = json.loads((self.folder / "running.json").read_text())["process"]["pid"]
-        process = process_of(pid)
-        process.send(signal.SIGKILL)
-        await process.ended()
-        return await self._start()
 
     async def _start(self) -> AriEndpoint:
         supervisor = self.supervisor()

@@ -10,9 +10,9 @@ import wave
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 
 from offhook.switch.asterisk import configuration
@@ -135,38 +135,44 @@ async def test_nothing_is_ended_when_the_time_is_off(tmp_path: Path) -> None:
 
 
 async def test_a_call_can_be_recorded(tmp_path: Path) -> None:
-    async with own_asterisk(tmp_path / "a") as asterisk, AriClient(asterisk.endpoint) as ari:
-        stream = ari.events()
-        await anext(stream)
+    async with (
+        own_asterisk(tmp_path / "a") as asterisk,
+        AriClient(asterisk.endpoint) as ari,
+        ari.stream() as stream,
+    ):
         async with phone("caller_hangs_up", asterisk.sip, tmp_path / "sipp", pause_ms=1_000) as p:
             caller = await next_caller(stream)
             await ari.post(f"channels/{caller}/answer")
             await ari.post(f"channels/{caller}/record", name="first", format="wav")
             await p.done()
         async for event in stream:
-            if event["type"] == "RecordingFinished":
+            if msgspec.json.decode(event)["type"] == "RecordingFinished":
                 break
         with wave.open(io.BytesIO(await download(asterisk, "recordings/stored/first/file"))) as file:
             assert file.getframerate() == 8000
 
 
 async def test_who_is_put_on_hold_hears_music(tmp_path: Path) -> None:
-    async with own_asterisk(tmp_path / "a") as asterisk, AriClient(asterisk.endpoint) as ari, listening() as ear:
-        stream = ari.events()
-        await anext(stream)
-        async with phone("caller_hangs_up", asterisk.sip, tmp_path / "s", pause_ms=2_000, rtp_port=ear.port) as p:
-            caller = await next_caller(stream)
-            await ari.post(f"channels/{caller}/answer")
-            await ari.post(f"channels/{caller}/moh")
-            await eventually(lambda: len(ear.heard) > 20, "something is heard")
-            sounds = [file for file in map(os.path.realpath, files_of(asterisk)) if "/usr/share/asterisk/" in file]
-            assert [Path(file).parent.name for file in sounds] == ["moh"]
-            await p.done()
+    async with (
+        own_asterisk(tmp_path / "a") as asterisk,
+        AriClient(asterisk.endpoint) as ari,
+        listening() as ear,
+        ari.stream() as stream,
+        phone("caller_hangs_up", asterisk.sip, tmp_path / "s", pause_ms=2_000, rtp_port=ear.port) as p,
+    ):
+        caller = await next_caller(stream)
+        await ari.post(f"channels/{caller}/answer")
+        await ari.post(f"channels/{caller}/moh")
+        await eventually(lambda: len(ear.heard) > 20, "something is heard")
+        sounds = [file for file in map(os.path.realpath, files_of(asterisk)) if "/usr/share/asterisk/" in file]
+        assert [Path(file).parent.name for file in sounds] == ["moh"]
+        await p.done()
 
 
-async def next_caller(stream: AsyncIterator[dict[str, Any]]) -> str:
+async def next_caller(stream: AsyncIterator[bytes]) -> str:
     """The channel of the next one who comes into our application."""
-    async for event in stream:
+    async for message in stream:
+        event = msgspec.json.decode(message)
         if event["type"] == "StasisStart":
             return str(event["channel"]["id"])
     raise AssertionError("the stream has ended")

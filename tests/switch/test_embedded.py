@@ -281,7 +281,8 @@ async def test_its_secrets_stay_in_its_folder(tmp_path: Path, capfd: pytest.Capt
             with pytest.raises(SwitchUnavailableError, match="401"):
                 await ari.get("asterisk/info")
             with pytest.raises(SwitchUnavailableError, match="401: user or password are wrong"):
-                await anext(ari.events())
+                async with ari.stream():
+                    pass
         async with aiohttp.ClientSession() as stranger, stranger.get(f"{asterisk.endpoint.url}/channels") as answer:
             assert answer.status == 401
         running = Running()

@@ -17,7 +17,7 @@ async def test_one_that_lets_nobody_connect_is_started_anew(tmp_path: Path) -> N
         before = asterisk.pid
         connected = True
         running = Running()
-        await running.add(AsteriskWatch(asterisk, lambda: connected, patience_s=0.3))
+        await running.add(AsteriskWatch(asterisk, lambda: connected, patience_s=5))
         os.kill(before, signal.SIGSTOP)
         await asyncio.sleep(1)
         assert asterisk.pid == before

@@ -7,6 +7,7 @@ mean is not decided here (see `mapping`).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Any
@@ -20,9 +21,21 @@ from offhook.switch.port import NoSuchChannelError, SwitchUnavailableError
 APPLICATION = "offhook"
 """The name our dialplan gives to `Stasis()`."""
 
+PROBE = "offhook-probe"
+"""The application under which it is tried whether a stream opens: a second stream of one application ends the first."""
+
 _TIMEOUT = aiohttp.ClientTimeout(total=5, sock_connect=3)
 _HEARTBEAT_S = 10.0
 _MAX_MESSAGE_BYTES = 1024 * 1024
+_MAX_REASON = 200
+
+
+class AriRefusedError(SwitchUnavailableError):
+    """Asterisk answered with a status that is an error, and no 404."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
 
 
 class AriEndpoint(msgspec.Struct, frozen=True):
@@ -79,27 +92,37 @@ class AriClient:
         """Set something. Raises as `get`."""
         return await self._request("PUT", path, {}, body)
 
-    async def events(self) -> AsyncIterator[dict[str, Any]]:
-        """The application's events from now on; first an empty one as soon as it is connected.
+    @contextlib.asynccontextmanager
+    async def stream(self, application: str = APPLICATION) -> AsyncIterator[AsyncIterator[bytes]]:
+        """A stream of the application's events, opened: each as JSON, from now on, until Asterisk closes it.
 
-        Ends when Asterisk closes the stream. Raises SwitchUnavailableError.
+        Only what concerns the application's own channels and what it has subscribed to is told. (A stream of
+        everything hangs Asterisk 22 for good when it is cut while calls begin or end: asterisk/asterisk, issue 2170.)
+
+        Raises SwitchUnavailableError, at the opening and while it is read.
         """
         assert self._session is not None
         try:
             async with self._session.ws_connect(
                 self._base + "events",
-                # A channel that left the application would not be told as destroyed to those who only follow their own.
-                params={"app": APPLICATION, "subscribeAll": "true"},
+                params={"app": application},
                 heartbeat=_HEARTBEAT_S,
                 max_msg_size=_MAX_MESSAGE_BYTES,
+                decode_text=False,
                 timeout=aiohttp.ClientWSTimeout(ws_close=2),
             ) as socket:
-                yield {}
-                async for message in socket:
-                    if message.type is aiohttp.WSMsgType.TEXT:
-                        yield msgspec.json.decode(message.data)
-        except (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError) as error:
+                yield _messages(socket)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise SwitchUnavailableError(f"Asterisk's event stream failed: {_fault(error)}.") from error
+
+    async def is_healthy(self) -> bool:
+        """Whether it says which applications there are, and opens a stream, each in time: one that hangs does not."""
+        try:
+            await self.get("applications")
+            async with self.stream(PROBE):
+                return True
+        except (SwitchUnavailableError, NoSuchChannelError):
+            return False
 
     async def _request(self, method: str, path: str, parameters: dict[str, str], body: Any = None) -> Any:
         if self._session is None:
@@ -110,10 +133,28 @@ class AriClient:
                 if answer.status == 404:
                     raise NoSuchChannelError(f"Asterisk has no {path}.")
                 if answer.status >= 400:
-                    raise SwitchUnavailableError(f"Asterisk answered {answer.status} to {method} {path}.")
+                    text = f"Asterisk answered {answer.status} to {method} {path}{_reason(content)}."
+                    raise AriRefusedError(answer.status, text)
                 return msgspec.json.decode(content) if content else None
         except (aiohttp.ClientError, TimeoutError, OSError, asyncio.LimitOverrunError, msgspec.DecodeError) as error:
             raise SwitchUnavailableError(f"Asterisk did not take {method} {path}: {_fault(error)}.") from error
+
+
+async def _messages(socket: aiohttp.ClientWebSocketResponse[Any]) -> AsyncIterator[bytes]:
+    try:
+        async for message in socket:
+            if message.type is aiohttp.WSMsgType.TEXT:
+                yield message.data
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise SwitchUnavailableError(f"Asterisk's event stream failed: {_fault(error)}.") from error
+
+
+def _reason(content: bytes) -> str:
+    """Why it refused, as Asterisk put it."""
+    try:
+        return f": {str(msgspec.json.decode(content)['message'])[:_MAX_REASON]}"
+    except (msgspec.DecodeError, LookupError, TypeError):
+        return ""
 
 
 def _fault(error: Exception) -> str:

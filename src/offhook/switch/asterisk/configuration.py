@@ -40,6 +40,7 @@ congestion=480+620/250,0/250
 # Text messages: without their module a SIP MESSAGE is refused, instead of becoming a call.
 # Transfers: with their module any INVITE may take the place of a running call by Replaces, past every rule and whatever
 # allow_transfer says. Without it Replaces means nothing, and an INVITE with it is a call like any other.
+# Device states: an event stream that follows them can hang Asterisk for good when it is cut (asterisk, issue 2170).
 # A REFER within a call is then not answered at all (measured); a phone gives up after 32 s (RFC 3261, timer F).
 _UNWANTED = """
 chan_iax2 chan_unistim chan_console chan_motif chan_audiosocket chan_sip chan_skinny chan_mgcp chan_oss chan_alsa
@@ -56,6 +57,7 @@ res_prometheus res_fax res_fax_spandsp res_stir_shaken res_pjsip_stir_shaken res
 res_parking res_cdrel_custom res_aeap res_speech_aeap res_http_media_cache codec_opus_open_source
 format_ogg_opus_open_source
 res_pjsip_refer
+res_stasis_device_state res_ari_device_states
 """
 
 # Asterisk asks for these and warns about each that is not there.
@@ -118,7 +120,8 @@ def files(folder: Path, root: Path, ports: AsteriskPorts, rtp: Rtp, secrets: Sec
         "modules.conf": "[modules]\nautoload=yes\n" + "".join(f"noload={name}.so\n" for name in _UNWANTED.split()),
         "http.conf": _http(ports, secrets),
         "ari.conf": (
-            f"[general]\nenabled=yes\nchannelvars={DIALLED}\n"
+            # How long, in milliseconds, an event stream may be blocked before Asterisk ends it; 100 if not said.
+            f"[general]\nenabled=yes\nwebsocket_write_timeout=1000\nchannelvars={DIALLED}\n"
             f"[{USER}]\ntype=user\nread_only=no\npassword={secrets.password}\n"
         ),
         "pjsip.conf": _sip(ports, rtp),

@@ -93,8 +93,7 @@ class EmbeddedAsterisk(Service):
     @property
     def pid(self) -> int:
         """The process that runs now. Only after `start`."""
-        assert self._running is not None
-        return self._running.process.pid
+        return self.process.pid
 
     @property
     def sip(self) -> str:
@@ -119,6 +118,17 @@ class EmbeddedAsterisk(Service):
             await self.stop()
             raise
         self._warn()
+
+    @property
+    def process(self) -> ProcessId:
+        """As `pid`, and when it began. Only after `start`."""
+        assert self._running is not None
+        return self._running.process
+
+    async def is_healthy(self) -> bool:
+        """Whether it lets somebody connect."""
+        async with AriClient(self.endpoint) as ari:
+            return await ari.is_healthy()
 
     def kill(self) -> None:
         """End it at once. Its supervisor starts another one, if it is there and not told to stop."""
@@ -181,7 +191,7 @@ class EmbeddedAsterisk(Service):
         same_sip = (before.ports.sip_host, before.ports.sip_port) == (host, port)
         if same_sip and before.fingerprint == self._fingerprint(before.ports):
             self._running = before
-            if await self._answers(_ADOPT_S):
+            if await self._answers(_ADOPT_S) and await self.is_healthy():
                 return True
             log.warning("asterisk.does_not_answer", pid=before.process.pid)
         self._running = None

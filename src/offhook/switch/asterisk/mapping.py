@@ -30,8 +30,11 @@ DIALLED = "OFFHOOK_DIALLED"
 OWN_CONTEXT = "offhook-call"
 """The context of our dialplan in which a caller is handed to our application."""
 
-EVENT_TYPES = ("StasisStart", "ChannelStateChange", "PlaybackFinished", "ChannelDestroyed")
-"""The events that `input_of` has something to say about; Asterisk need not send any other."""
+EVENT_TYPES = (
+    *("StasisStart", "ChannelStateChange", "PlaybackFinished", "ChannelHangupRequest", "ChannelDestroyed"),
+    "ChannelUserevent",
+)
+"""The events that mean something to us; Asterisk need not send any other."""
 
 
 def input_of(event: Mapping[str, Any]) -> SwitchInput | None:

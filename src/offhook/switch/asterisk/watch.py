@@ -1,12 +1,13 @@
 """The last resort over an embedded Asterisk that lives and lets nobody connect: it is killed, and started anew.
 
-Seen with Asterisk 22: after an event stream went away in mid-call, no new one was accepted. Until it is killed its
-calls are over for us anyway (`CallSettings.lost_after`).
+Whether it lets somebody connect is asked of it, not taken from our own connection alone. Until it is killed its calls
+are over for us anyway (`CallSettings.lost_after`).
 """
 
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 from collections.abc import Callable
 
@@ -38,13 +39,15 @@ class AsteriskWatch(Service):
 
     async def run(self) -> None:
         """Look, for ever."""
-        seen = time.monotonic()
+        seen, process = time.monotonic(), self._asterisk.process
         while True:
             await asyncio.sleep(_LOOK_S)
-            now = time.monotonic()
-            if self._is_connected():
-                seen = now
-            elif now - seen > self._patience_s:
-                log.error("asterisk.hangs", pid=self._asterisk.pid, hint="it is started anew")
-                seen = now
-                self._asterisk.kill()
+            if self._is_connected() or self._asterisk.process != process:
+                # A new one has as long as any to be there.
+                seen, process = time.monotonic(), self._asterisk.process
+            elif time.monotonic() - seen > self._patience_s:
+                if not await self._asterisk.is_healthy():
+                    log.error("asterisk.hangs", pid=process.pid, hint="it is started anew")
+                    # This very one: another may have been started while it was asked.
+                    process.send(signal.SIGKILL)
+                seen = time.monotonic()
