@@ -143,7 +143,8 @@ class Committed(msgspec.Struct):
     pending deliveries have become due at a time in the past. `destinations` are those that `deliveries` go to, by key,
     as they are now; without those in `Store.deliver_to`.
     `has_left_over` says that something is left to be done in small steps (`store.steps`).
-    `everything` says that what was committed is not known (the database went away during the commit): look again.
+    `everything` says that what was committed is not known (the database was away, and another node may have had it):
+    look again.
     """
 
     events: list[Event] = msgspec.field(default_factory=list)
@@ -183,6 +184,7 @@ class Transaction:
         connection: sa.Connection,
         keys: Keys,
         customer_keys: dict[str, int],
+        committed: Committed,
         now_us: int,
         known_destinations: Container[int] = (),
     ) -> None:
@@ -191,7 +193,8 @@ class Transaction:
         self._customer_keys = customer_keys
         self._known_destinations = known_destinations
         self.now_us = now_us
-        self.committed = Committed()
+        self.committed = committed
+        self.has_written = False
         self._events: list[NewEvent] = []
         self._records: list[AttemptRecord] = []
         self._touched = False
@@ -200,7 +203,7 @@ class Transaction:
     @property
     def connection(self) -> sa.Connection:
         """For statements of the change's own. A change that fails after asking for it costs the group a second run."""
-        self._touched = True
+        self._touched = self.has_written = True
         return self._connection
 
     @property
@@ -249,6 +252,7 @@ class Transaction:
 
     def flush(self) -> None:
         """Write the group's events, deliveries and attempt records."""
+        self.has_written = self.has_written or bool(self._events or self._records)
         if self._events:
             self._flush_events()
         if self._records:
