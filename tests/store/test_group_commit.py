@@ -11,11 +11,11 @@ from offhook.domain.errors import ConflictError, NotFoundError
 from offhook.domain.event import NewEvent, envelope
 from offhook.domain.ids import new_uuid
 from offhook.store import schema
-from offhook.store.database import Database
+from offhook.store.database import Database, is_database_error
 from offhook.store.events import list_events
 from offhook.store.store import Store
 from offhook.store.transaction import Committed, Transaction
-from tests.store.conftest import new_customer, rows
+from tests.store.conftest import in_one_group, new_customer, rows
 
 
 def event(customer: str, subject: str = "order/1", event_id: str = "", number: int = 0) -> NewEvent:
@@ -58,6 +58,27 @@ async def test_a_failing_change_costs_only_itself(store: Store, customer: str, t
     assert [found.position for found in found] == list(range(1, 21))
     assert b"99" not in b"".join(found.payload for found in found)
     assert rows(store, "SELECT count(*) FROM customers WHERE name = 'changed'")[0][0] == 0
+
+
+@pytest.mark.parametrize("swallows", [False, True])
+async def test_what_was_acknowledged_is_there_though_a_neighbours_statement_failed(
+    store: Store, customer: str, swallows: bool
+) -> None:
+    def rename(tx: Transaction) -> None:
+        tx.connection.execute(sa.update(schema.customers).values(name="changed"))
+
+    def fail(tx: Transaction) -> None:
+        try:
+            tx.reader.exec_driver_sql("SELECT nothing FROM nowhere")
+        except sa.exc.DBAPIError:
+            if not swallows:
+                raise
+
+    outcomes = await in_one_group(store, rename, fail)
+    # SQLite undoes a statement that failed, and nothing else.
+    has_failed = not (swallows and store.database.is_sqlite)
+    assert [is_database_error(outcome) for outcome in outcomes] == [False, has_failed]
+    assert rows(store, "SELECT name FROM customers") == [("changed",)]
 
 
 async def test_the_same_id_twice_in_one_group_is_kept_once(store: Store, customer: str) -> None:

@@ -53,7 +53,9 @@ async def losing_on_sqlite(tmp_path: Path, *, carried_out: bool) -> AsyncIterato
             commit(connection)
         if is_lost:
             state["lost"] += 1
-            raise sqlite3.OperationalError("disk I/O error")
+            error = sqlite3.OperationalError("disk I/O error")
+            error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+            raise error
 
     dialect.do_commit = lossy  # type: ignore[method-assign]
     store = Store(database)

@@ -76,11 +76,8 @@ async def _finish(store: Store, erasure: Erasure) -> int:
 
 def erase_step(tx: Transaction, erasure: Erasure, place: Place) -> tuple[int, Place | None]:
     """Erase from `place` on for a moment: how many events, and the place to go on from."""
-
-    def bite(here: Place) -> tuple[int, Place | None]:
-        return _erase(tx, erasure, here)
-
-    count, beyond = count_in_bites(bite, place)
+    found = count_in_bites(lambda here: _erase(tx, erasure, here), place)
+    count, beyond = found
     if beyond is None:
         # A later request may have moved the mark on: then it removes it.
         tx.connection.execute(

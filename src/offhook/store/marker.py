@@ -11,6 +11,7 @@ import secrets
 
 import sqlalchemy as sa
 
+from offhook.store.postgresql import Session
 from offhook.store.prepared import Prepared, driver_cursor
 from offhook.store.schema import last_group
 
@@ -21,8 +22,8 @@ _START_BITS = 62
 class Marker:
     """The row, as one writer knows it. Used on the writer's thread only."""
 
-    def __init__(self, dialect_name: str) -> None:
-        self._write = Prepared(sa.update(last_group).values(number=sa.bindparam("number")), ("number",), dialect_name)
+    def __init__(self) -> None:
+        self._write = Prepared(sa.update(last_group).values(number=sa.bindparam("number")), ("number",), "sqlite")
         self._next = secrets.randbits(_START_BITS)
         self._before = 0
         self._written: int | None = None
@@ -36,10 +37,14 @@ class Marker:
         self._written = None
 
     def write(self, connection: sa.Connection) -> None:
-        """Write this group's number, just before its COMMIT."""
+        """Write this group's number, just before its COMMIT; on PostgreSQL with it, for a round trip less."""
         self._next += 1
         self._written = self._next
-        self._write.run_many(driver_cursor(connection), [(self._written,)])
+        session = connection.connection.driver_connection
+        if isinstance(session, Session):
+            session.last_words = f"UPDATE last_group SET number = {self._written}"  # noqa: S608 - a number of ours
+        else:
+            self._write.run_many(driver_cursor(connection), [(self._written,)])
 
     def committed(self) -> None:
         """The COMMIT was answered."""

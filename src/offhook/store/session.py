@@ -31,7 +31,7 @@ class WritingSession:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._connection: sa.Connection | None = None
-        self.marker = Marker(database.writer.dialect.name)
+        self.marker = Marker()
 
     @property
     def beat_s(self) -> float | None:

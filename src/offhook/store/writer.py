@@ -1,7 +1,7 @@
 """The writer's thread: commits what is queued as a group, and gets a lost session back.
 
-If a change fails and had only added events, just its own are dropped. If it had touched the database, or the group
-itself fails, the transaction is rolled back and its changes run again one by one, each in a transaction of its own
+If a change fails and had only added events, just its own are dropped. If it had touched the database, or a statement
+fails, the transaction is rolled back and its changes run again one by one, each in a transaction of its own
 (a savepoint for each would cost six times the group). A change may therefore run twice and must touch nothing but its
 transaction.
 
@@ -25,7 +25,7 @@ import structlog
 
 from offhook.domain.errors import OffhookError, UnavailableError
 from offhook.store.clock import SteadyClock
-from offhook.store.database import Database, is_conflict, is_database_error, is_unavailable
+from offhook.store.database import Database, is_database_error, is_fault_of_ours, is_unavailable
 from offhook.store.refusals import reason_of
 from offhook.store.session import WritingSession
 from offhook.store.transaction import Committed, Keys, Transaction
@@ -270,11 +270,12 @@ class Writer:
             change.result = change.run(transaction)
         except Exception as error:
             change.error = error
-            if not transaction.undo(mark):
+            # A statement that failed has ended PostgreSQL's transaction, whatever it was: nothing more can be kept.
+            if is_database_error(error) or not transaction.undo(mark):
                 raise
 
     def _fail(self, group: Sequence[Change[Any]], error: BaseException) -> None:
-        if is_database_error(error) and not is_conflict(error):
+        if is_database_error(error) and not is_fault_of_ours(error):
             log.error("store.write_failed", error=reason_of(error), change_count=len(group))
             error = _refusal()
         for change in group:
