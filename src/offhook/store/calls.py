@@ -32,7 +32,7 @@ def add_call(tx: Transaction, call: Call, channel_id: str) -> bool:
     """Keep a new call. False if it is kept already: the answer to an earlier commit was lost."""
     if tx.reader.execute(sa.select(calls.c.key).where(calls.c.id == call.id)).first():
         return False
-    tx.connection.execute(
+    tx.add_write(
         sa.insert(calls).values(
             key=tx.next_key("calls"),
             id=call.id,
@@ -50,12 +50,15 @@ def add_call(tx: Transaction, call: Call, channel_id: str) -> bool:
 def save_call(tx: Transaction, call: Call) -> bool:
     """Keep what a call is now. False if that is kept already: the answer to an earlier commit was lost."""
     document = _encoder.encode(call)
-    saved = tx.connection.execute(
+    kept = tx.reader.execute(sa.select(calls.c.document).where(calls.c.id == call.id)).scalar()
+    if kept is None or kept == document:
+        return False
+    tx.add_write(
         sa.update(calls)
-        .where(calls.c.id == call.id, calls.c.document != document)
+        .where(calls.c.id == call.id)
         .values(is_open=is_open(call), document=document, tm_update=tx.now_us)
     )
-    return bool(saved.rowcount)
+    return True
 
 
 def open_calls(connection: sa.Connection) -> list[StoredCall]:

@@ -1,9 +1,8 @@
 """The writer's thread: commits what is queued as a group, and gets a lost session back.
 
-If a change fails and had only added events, just its own are dropped. If it had touched the database, or a statement
-fails, the transaction is rolled back and its changes run again one by one, each in a transaction of its own
-(a savepoint for each would cost six times the group). A change may therefore run twice and must touch nothing but its
-transaction.
+If a change fails, what it added is dropped, and nobody else's. If a statement fails, the transaction is rolled back and
+its changes run again one by one, each in a transaction of its own (a savepoint for each would cost six times the
+group). A change may therefore run twice and must touch nothing but its transaction.
 
 On PostgreSQL the session can be lost, and the node's lock with it. Then the thread tries to get both back; until it
 has, the writer is *away* and everything is refused. If another node has the lock, or the time is up, it ends, and says
@@ -237,6 +236,7 @@ class Writer:
             return error
         self._is_committing = False
         marker.committed()
+        self._customer_keys.update(transaction.learned)
         return None
 
     @property
@@ -264,15 +264,17 @@ class Writer:
         return self._regain()
 
     def _run_change(self, change: Change[Any], transaction: Transaction) -> None:
-        mark = transaction.mark()
+        transaction.begin_change()
         change.error = None
         try:
             change.result = change.run(transaction)
+            transaction.keep()
         except Exception as error:
             change.error = error
             # A statement that failed has ended PostgreSQL's transaction, whatever it was: nothing more can be kept.
-            if is_database_error(error) or not transaction.undo(mark):
+            if is_database_error(error):
                 raise
+            transaction.undo()
 
     def _fail(self, group: Sequence[Change[Any]], error: BaseException) -> None:
         if is_database_error(error) and not is_fault_of_ours(error):
