@@ -6,19 +6,41 @@ import asyncio
 
 import structlog
 
+from offhook.delivery.log import finish_erasure
+from offhook.delivery.stepping import in_steps
 from offhook.domain.errors import UnavailableError
 from offhook.node.service import Service
-from offhook.store.cancelling import finish_cancelling
-from offhook.store.erasing import finish_erasures
-from offhook.store.making_due import finish_making_due
+from offhook.store.cancelling import cancel_step, destinations_to_cancel
+from offhook.store.erasing import erasures_begun
+from offhook.store.making_due import destinations_to_make_due, make_due_step
 from offhook.store.store import Store
 from offhook.store.transaction import Committed
 
 _AGAIN_S = 600.0
 _PAUSE_S = 1.0
-_WORKS = (finish_making_due, finish_cancelling, finish_erasures)
 
 log = structlog.get_logger()
+
+
+async def finish_making_due(store: Store) -> None:
+    """Send at once what waits for a retry, of destinations that are marked. May be repeated after a crash."""
+    for key in await store.read(destinations_to_make_due):
+        await in_steps(store, lambda tx, after, key=key: make_due_step(tx, key, after), 0)  # type: ignore[misc]
+
+
+async def finish_cancelling(store: Store) -> None:
+    """Cancel what is pending of destinations that are gone for good. May be repeated after a crash."""
+    for key in await store.read(destinations_to_cancel):
+        await in_steps(store, lambda tx, more, key=key: cancel_step(tx, key, more), True)  # type: ignore[misc]
+
+
+async def finish_erasures(store: Store) -> None:
+    """Go on with what was begun and not finished."""
+    for erasure in await store.read(erasures_begun):
+        await finish_erasure(store, erasure)
+
+
+_WORKS = (finish_making_due, finish_cancelling, finish_erasures)
 
 
 class Finisher(Service):

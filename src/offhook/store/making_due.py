@@ -10,16 +10,14 @@ import sqlalchemy as sa
 from offhook.store import schema
 from offhook.store.destinations import make_due
 from offhook.store.schema import destinations
-from offhook.store.steps import in_bites, in_steps
-from offhook.store.store import Store
+from offhook.store.steps import in_bites
 from offhook.store.transaction import Transaction
 
 
-async def finish_making_due(store: Store) -> None:
-    """Make due what is marked. May be repeated after a crash."""
+def destinations_to_make_due(connection: sa.Connection) -> list[int]:
+    """Those that are marked."""
     statement = sa.select(destinations.c.key).where(schema.IS_MAKING_DUE).order_by(destinations.c.key)
-    for key in await store.read(lambda connection: connection.execute(statement).scalars().all()):
-        await in_steps(store, lambda tx, after, key=key: make_due_step(tx, key, after), 0)  # type: ignore[misc]
+    return list(connection.execute(statement).scalars())
 
 
 def make_due_step(tx: Transaction, destination_key: int, after: int) -> int | None:

@@ -282,7 +282,8 @@ class Writer:
             error = _refusal()
         for change in group:
             change.error = error
-        self._owner.ended(group, Committed())
+        # What nobody can tell of this group, nobody can tell of what was written beside it.
+        self._owner.ended(group, Committed(everything=isinstance(error, UnknownEndError)))
 
     def _regain(self) -> bool:
         """Get the lost session back, refusing meanwhile what is still queued. Whether to go on."""
