@@ -16,15 +16,14 @@ from pathlib import Path
 import sqlalchemy as sa
 import uvloop
 
+from offhook.delivery.finishing import finish_cancelling, finish_making_due
+from offhook.delivery.log import erase_subject
 from offhook.delivery.retention import Retention
 from offhook.domain.event import NewEvent, envelope
 from offhook.domain.ids import new_uuid
 from offhook.domain.signature import new_secret
 from offhook.store import customers, destinations
-from offhook.store.cancelling import finish_cancelling
 from offhook.store.database import Database, sqlite_url
-from offhook.store.erasing import erase_subject
-from offhook.store.making_due import finish_making_due
 from offhook.store.store import Store
 from offhook.store.transaction import Transaction
 

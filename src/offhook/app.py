@@ -18,6 +18,7 @@ from offhook.accounts.throttle import ThrottleLimits
 from offhook.accounts.tokens import load_login_tokens
 from offhook.delivery.engine import Engine, EngineSettings
 from offhook.delivery.finishing import Finisher
+from offhook.delivery.log import EventLog
 from offhook.delivery.metrics import DeliveryMetrics
 from offhook.delivery.recorder import Recorder
 from offhook.delivery.retention import Retention
@@ -113,6 +114,7 @@ class Node:
                 authenticator=authenticator,
                 policy=policy,
                 tester=SampleSender(store, sender, _USER_AGENT),
+                log=EventLog(store),
                 calls=await self._take_calls(asterisk, store),
                 readiness=self,
                 registry=registry,

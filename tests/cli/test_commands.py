@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -132,6 +134,27 @@ def test_the_doctor_finds_what_is_wrong(tmp_path: Path) -> None:
     assert findings["database"]["advice"]
     assert findings["disk"]["good"]
     assert findings["asterisk"]["good"]
+
+
+def test_the_doctor_names_rows_that_cannot_be_read(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    offhook("init", "--data", str(data))
+
+    def rows_found() -> dict[str, Any]:
+        found = offhook("doctor", "--data", str(data), "--json", check=False)
+        (finding,) = [one for one in json.loads(found.stdout) if one["check"] == "rows"]
+        return dict(finding)
+
+    assert rows_found()["good"]
+    with sqlite3.connect(data / "offhook.db") as database:
+        database.execute(
+            "INSERT INTO calls (key, id, customer_id, is_open, channel_id, document, tm_create) "
+            "VALUES (1, 'spoilt', 'c', 1, '', '{}', 1)"
+        )
+    finding = rows_found()
+    assert not finding["good"]
+    assert "call spoilt: " in finding["message"]
+    assert finding["advice"]
 
 
 def test_a_server_started_without_a_terminal_keeps_its_first_credentials_in_a_private_file(tmp_path: Path) -> None:

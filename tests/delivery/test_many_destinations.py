@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from offhook.delivery import engine as engine_module
-from offhook.domain.errors import UnavailableError
+from offhook.delivery.log import replay
 from offhook.domain.event import NewEvent, envelope
 from offhook.domain.retry import RetryPolicy
 from offhook.store import destinations
 from offhook.store.database import Database
-from offhook.store.replay import Replay, replay
+from offhook.store.replay import Replay
 from offhook.store.store import Store
+from offhook.store.writer import UnknownEndError
 from tests.delivery.endpoint import Endpoint, Request
 from tests.delivery.node import Node, until
 from tests.delivery.test_races import weather
-from tests.delivery.test_recovery import make_readonly
 from tests.postgres import Postgres
 
 SLOW = RetryPolicy(schedule=(timedelta(hours=1),) * 11)
@@ -207,10 +209,10 @@ async def test_whatever_happens_everything_arrives_in_order_while_queues_are_for
     await weather(Node(tmp_path), [endpoint, other_endpoint], random.Random(kind), kind)
 
 
-async def test_a_commit_that_nobody_was_told_of_is_delivered_once_the_database_is_back(
-    node: Node, endpoint: Endpoint, other_endpoint: Endpoint
+async def test_what_another_wrote_while_a_commit_was_not_answered_is_delivered(
+    node: Node, endpoint: Endpoint, other_endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was committed when the answer to COMMIT was lost: here another store on the same file writes it."""
+    """Nobody can tell then what was committed: here another store on the same file writes."""
     unmet, moved = await node.new_customer(endpoint.uri), await node.new_customer(endpoint.uri)
     await node.restart()
     await node.publish(moved, ["call/a"])
@@ -221,10 +223,16 @@ async def test_a_commit_that_nobody_was_told_of_is_delivered_once_the_database_i
     await silent.write(lambda tx: tx.add_event(event))
     await silent.write(lambda tx: destinations.set_webhook(tx, moved, uri=other_endpoint.uri, method="POST"))
     await silent.stop()
-    await make_readonly(node, readonly=True)
-    with pytest.raises(UnavailableError):
+
+    def fail(_: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    writer = node.store.database.writer
+    monkeypatch.setattr(writer.dialect, "do_commit", fail)
+    # Once the store connects anew, to ask what was committed, all is well again.
+    sa.event.listen(writer, "do_connect", lambda *_: monkeypatch.undo(), once=True)
+    with pytest.raises(UnknownEndError):
         await node.publish(moved, ["call/a"])
-    await make_readonly(node, readonly=False)
     await node.publish(unmet, ["call/a"])
     await node.publish(moved, ["call/a"])
     await node.until_written()

@@ -19,7 +19,7 @@ from tests.delivery.node import SETTINGS, Node, until
 async def make_readonly(node: Node, *, readonly: bool) -> None:
     """From now on, or no longer, the database refuses every write."""
     pragma = f"PRAGMA query_only={'ON' if readonly else 'OFF'}"
-    await node.store.write(lambda tx: tx.connection.exec_driver_sql(pragma))
+    await node.store.write(lambda tx: tx.reader.exec_driver_sql(pragma).close())
 
 
 async def test_a_stop_interrupts_what_hangs_and_that_was_no_attempt(tmp_path: Path, endpoint: Endpoint) -> None:

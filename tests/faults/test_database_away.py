@@ -16,7 +16,7 @@ import pytest
 from tests.acceptance.receiver import Receiver
 from tests.acceptance.server import OFFHOOK, OffhookServer, clean_environment, free_port, offhook, wait_until
 from tests.faults.test_kill import FAST_RETRIES, Publisher, check_ledger
-from tests.faults.wire import Wire
+from tests.faults.wire import AnswerLosingWire, Wire
 from tests.postgres import Postgres
 
 EVENT = {"type": "ledger_entry", "subject": "ledger/one", "data": {}}
@@ -296,3 +296,26 @@ def test_a_stop_behind_a_dead_wire_ends_in_time(
             # A second of drain time, and a few more.
             server.process.wait(15)
             assert time.monotonic() - began < 9
+
+
+def test_lost_answers_to_commits_double_no_event_and_lose_none(
+    tmp_path: Path, receiver: Receiver, postgres: Postgres, rounds: int
+) -> None:
+    wire = AnswerLosingWire(postgres.port)
+    url = through(wire, postgres)
+    with a_server(tmp_path / "data", url, receiver) as server:
+        with publishers(server) as threads:
+            wire.losing = True
+            wait_until(lambda: wire.lost_count >= rounds, "answers were lost", 120)
+            wire.losing = False
+            before = total(threads)
+            wait_until(lambda: total(threads) > before + 20, "it goes on")
+        wait_until_delivered(server)
+        check_ledger(accepted_by(threads), receiver.snapshot())
+        with psycopg.connect(url) as connection:
+            kept = {row[0] for row in connection.execute("SELECT id FROM events").fetchall()}
+        accepted = {event_id for ids in accepted_by(threads).values() for event_id in ids}
+        assert kept == accepted, "an event is there that nobody was told of"
+        assert "Traceback" not in server.log.read_text()
+        assert server.stop() == 0
+    wire.close()

@@ -6,6 +6,8 @@ import selectors
 import socket
 import threading
 
+_COMMITS_AT_START = 3
+
 
 class Wire:
     """Passes TCP connections on to a port of the loopback, except while it is `dead`.
@@ -63,5 +65,42 @@ class Wire:
         except OSError:
             pass
         for end in (one, other):
+            self._selector.unregister(end)
+            end.close()
+
+
+class AnswerLosingWire(Wire):
+    """Hangs up on the session that writes at its every third COMMIT: after it was carried out, or before it was sent.
+
+    The first few are those with which it is made.
+    """
+
+    def __init__(self, to_port: int, *, carried_out: bool = True) -> None:
+        self.losing = False
+        self.lost_count = 0
+        self._carried_out = carried_out
+        self._commit_counts: dict[socket.socket, int] = {}
+        super().__init__(to_port)
+
+    def _pass_on(self, one: socket.socket, other: socket.socket) -> None:
+        try:
+            found = one.recv(65_536, socket.MSG_PEEK)
+        except OSError:
+            found = b""
+        if b"pg_try_advisory_lock" in found:
+            self._commit_counts[one] = -_COMMITS_AT_START
+        if one in self._commit_counts and b"COMMIT" in found:
+            self._commit_counts[one] += 1
+            if self.losing and self._commit_counts[one] > 0 and self._commit_counts[one] % 3 == 0:
+                self._lose(one, other)
+                return
+        super()._pass_on(one, other)
+
+    def _lose(self, near: socket.socket, far: socket.socket) -> None:
+        self.lost_count += 1
+        if self._carried_out:
+            far.sendall(near.recv(65_536))
+            far.recv(65_536)
+        for end in (near, far):
             self._selector.unregister(end)
             end.close()

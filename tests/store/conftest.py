@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -13,7 +16,7 @@ from offhook.domain.signature import new_secret
 from offhook.store import customers, destinations
 from offhook.store.database import Database, sqlite_url
 from offhook.store.store import Store
-from offhook.store.transaction import Committed
+from offhook.store.transaction import Committed, Transaction
 
 URI = "https://hooks.example.com/one"
 
@@ -53,6 +56,18 @@ async def new_customer(store: Store, uri: str = URI) -> str:
 
     await store.write(change)
     return customer_id
+
+
+async def in_one_group(store: Store, *changes: Callable[[Transaction], Any]) -> list[Any]:
+    """Run these changes as one group; what each returned or raised."""
+    go_on = threading.Event()
+    before = asyncio.ensure_future(store.write(lambda tx: go_on.wait(10)))
+    waiting = [asyncio.ensure_future(store.write(change)) for change in changes]
+    await asyncio.sleep(0)
+    go_on.set()
+    outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+    await before
+    return outcomes
 
 
 @pytest.fixture

@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 import sqlalchemy as sa
 
+from offhook.delivery.finishing import finish_cancelling
+from offhook.delivery.log import erase_subject, replay
 from offhook.domain.delivery import AttemptRecord, Destination
 from offhook.domain.errors import ConflictError, InvalidError, NotFoundError
 from offhook.domain.outcome import Outcome
 from offhook.store import customers, destinations, schema
 from offhook.store.backlog import START, load_due, load_holding, next_due_us
-from offhook.store.cancelling import finish_cancelling
 from offhook.store.deliveries import attempts_of_event, deliveries_of_event, list_deliveries
-from offhook.store.erasing import erase_subject
 from offhook.store.events import get_event, list_events
-from offhook.store.replay import Replay, replay, resend
+from offhook.store.replay import Replay, resend
 from offhook.store.stats import webhook_stats
 from offhook.store.store import Store
 from offhook.store.transaction import Committed, Transaction

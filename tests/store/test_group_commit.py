@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -10,12 +12,14 @@ import sqlalchemy as sa
 from offhook.domain.errors import ConflictError, NotFoundError
 from offhook.domain.event import NewEvent, envelope
 from offhook.domain.ids import new_uuid
-from offhook.store import schema
-from offhook.store.database import Database
+from offhook.domain.publication import Publication
+from offhook.store import access_keys, agents, customers, destinations, publishing, schema
+from offhook.store import store as store_module
+from offhook.store.database import Database, is_database_error
 from offhook.store.events import list_events
 from offhook.store.store import Store
 from offhook.store.transaction import Committed, Transaction
-from tests.store.conftest import new_customer, rows
+from tests.store.conftest import in_one_group, new_customer, rows
 
 
 def event(customer: str, subject: str = "order/1", event_id: str = "", number: int = 0) -> NewEvent:
@@ -60,6 +64,136 @@ async def test_a_failing_change_costs_only_itself(store: Store, customer: str, t
     assert rows(store, "SELECT count(*) FROM customers WHERE name = 'changed'")[0][0] == 0
 
 
+@pytest.mark.parametrize("swallows", [False, True])
+async def test_what_was_acknowledged_is_there_though_a_neighbours_statement_failed(
+    store: Store, customer: str, swallows: bool
+) -> None:
+    def rename(tx: Transaction) -> None:
+        tx.connection.execute(sa.update(schema.customers).values(name="changed"))
+
+    def fail(tx: Transaction) -> None:
+        try:
+            tx.reader.exec_driver_sql("SELECT nothing FROM nowhere")
+        except sa.exc.DBAPIError:
+            if not swallows:
+                raise
+
+    outcomes = await in_one_group(store, rename, fail)
+    # SQLite undoes a statement that failed, and nothing else.
+    has_failed = not (swallows and store.database.is_sqlite)
+    assert [is_database_error(outcome) for outcome in outcomes] == [False, has_failed]
+    assert rows(store, "SELECT name FROM customers") == [("changed",)]
+
+
+def _update_then_raise(tx: Transaction, customer: str) -> None:
+    tx.connection.execute(sa.update(schema.customers).values(name="changed"))
+    tx.connection.execute(sa.insert(schema.uris).values(key=tx.next_key("uris"), destination_key=0, uri="x"))
+    tx.committed.erased.add((customer, "order/1"))
+    raise ConflictError("no")
+
+
+def _write_then_raise(tx: Transaction, customer: str) -> None:
+    customers.change_customer(tx, customer, name="changed")
+    destinations.set_webhook(tx, customer, uri="https://elsewhere.example.com", method="POST")
+    raise ConflictError("no")
+
+
+FAILING: dict[str, Callable[[Transaction, str], object]] = {
+    "no such customer": lambda tx, _: customers.change_customer(tx, new_uuid(), name="changed"),
+    "no such agent": lambda tx, customer: agents.change_agent(tx, customer, new_uuid(), name="changed"),
+    "no such access key": lambda tx, customer: access_keys.change_access_key(tx, customer, new_uuid(), name="changed"),
+    "no such webhook": lambda tx, _: destinations.set_webhook(
+        tx, new_uuid(), uri="https://a.example.com", method="PUT"
+    ),
+    "decided too late": _write_then_raise,
+    "statements of its own": _update_then_raise,
+}
+
+
+@pytest.mark.parametrize("name", FAILING)
+async def test_a_client_that_is_refused_again_and_again_costs_its_neighbours_no_commit(
+    store: Store, customer: str, commits: list[Committed], name: str
+) -> None:
+    def good(tx: Transaction) -> str:
+        return tx.add_event(event(customer))
+
+    def bad(tx: Transaction) -> object:
+        tx.add_event(event(customer, number=99))
+        return FAILING[name](tx, customer)
+
+    before = store.group_count
+    outcomes = await in_one_group(store, *[good, bad] * 10)
+    assert store.group_count - before <= 2
+    assert {type(outcome) for outcome in outcomes[1::2]} <= {NotFoundError, ConflictError}
+    assert [row[0] for row in rows(store, "SELECT id FROM events ORDER BY position")] == outcomes[::2]
+    assert [event.id for commit in commits for event in commit.events] == outcomes[::2]
+    assert rows(store, "SELECT name FROM customers") == [("",)]
+    assert rows(store, "SELECT count(*) FROM uris") == [(1,)]
+    assert not any(commit.erased for commit in commits)
+
+
+async def test_a_key_that_was_given_back_with_a_failed_change_is_given_out_once(
+    store: Store, customer: str, database_url: str
+) -> None:
+    def fail(tx: Transaction) -> None:
+        tx.connection.execute(sa.update(schema.customers).values(name="changed"))
+        tx.next_key("overdue_events")
+        raise ConflictError("no")
+
+    def add(tx: Transaction) -> None:
+        tx.connection.execute(sa.insert(schema.overdue_events).values(event_key=tx.next_key("overdue_events")))
+
+    outcomes = await in_one_group(store, fail, add)
+    assert isinstance(outcomes[0], ConflictError)
+    await store.stop()
+    again = Store(Database(database_url))
+    await again.start()
+    await again.write(add)
+    await again.stop()
+
+
+async def test_a_customer_whose_making_failed_is_made_later_under_the_same_id(store: Store) -> None:
+    customer_id = new_uuid()
+
+    def make(tx: Transaction) -> None:
+        customers.add_customer(tx, customer_id, "secret", {})
+        assert tx.customer_key(customer_id)
+
+    def fail(tx: Transaction) -> None:
+        make(tx)
+        assert tx.reader
+        raise ConflictError("no")
+
+    with pytest.raises(ConflictError):
+        await store.write(fail)
+    with pytest.raises(NotFoundError):
+        await publish(store, customer_id)
+    other = await new_customer(store)
+    await store.write(make)
+    for one in (other, customer_id):
+        (event_id,) = await publish(store, one)
+        found, _ = await store.read(lambda connection, one=one: list_events(connection, one, after=0))  # type: ignore[misc]
+        assert [event.id for event in found] == [event_id]
+
+
+async def test_a_customers_key_learned_in_a_group_that_failed_is_forgotten(store: Store) -> None:
+    """What is made in the first run of a group may get another key in the second."""
+    runs: list[int] = []
+    first, second = new_uuid(), new_uuid()
+
+    def sometimes(tx: Transaction) -> None:
+        runs.append(1)
+        if len(runs) > 1:
+            customers.add_customer(tx, second, "secret", {})
+
+    def fail(tx: Transaction) -> None:
+        tx.reader.exec_driver_sql("SELECT nothing FROM nowhere")
+
+    outcomes = await in_one_group(store, sometimes, lambda tx: customers.add_customer(tx, first, "secret", {}), fail)
+    assert outcomes[:2] == [None, None]
+    assert rows(store, "SELECT count(*) FROM destinations JOIN customers ON customer_key = customers.key") == [(2,)]
+
+
 async def test_the_same_id_twice_in_one_group_is_kept_once(store: Store, customer: str) -> None:
     def add(tx: Transaction) -> str:
         return tx.add_event(event(customer, event_id="same"))
@@ -70,6 +204,36 @@ async def test_the_same_id_twice_in_one_group_is_kept_once(store: Store, custome
     assert [isinstance(outcome, Exception) for outcome in outcomes].count(True) == 4
     found, _ = await store.read(lambda connection: list_events(connection, customer, after=0))
     assert sorted(found.position for found in found) == [1, 2]
+
+
+async def test_repeats_that_meet_in_one_group_get_the_same_answer_and_cost_their_neighbours_nothing(
+    store: Store, customer: str
+) -> None:
+    def repeat(tx: Transaction, payload: bytes = b"1") -> list[str]:
+        return publishing.publish(tx, customer, [Publication("a", "a/1", "given", payload)])
+
+    def remembered(tx: Transaction) -> list[str]:
+        one = Publication("a", "a/1", "", b"1")
+        return publishing.publish(tx, customer, [one], idempotency_key="key", digest=b"digest")
+
+    def fail(tx: Transaction) -> None:
+        publishing.publish(tx, customer, [Publication("a", "a/1", "undone", b"3")])
+        raise ConflictError("no")
+
+    def undone(tx: Transaction) -> list[str]:
+        return publishing.publish(tx, customer, [Publication("a", "a/1", "undone", b"4")])
+
+    before = store.group_count
+    changes = [repeat, remembered, repeat, remembered, lambda tx: repeat(tx, b"2"), fail, undone]
+    outcomes = await in_one_group(store, *changes)
+    assert store.group_count - before <= 2
+    assert outcomes[0] == outcomes[2] == ["given"]
+    assert outcomes[1] == outcomes[3]
+    assert [outcome.reason for outcome in outcomes[4:6]] == ["EVENT_ID_REUSED", "STATE_INVALID"]
+    assert outcomes[6] == ["undone"]
+    assert [row[0] for row in rows(store, "SELECT id FROM events ORDER BY position")] == [
+        *("given", outcomes[1][0], "undone")
+    ]
 
 
 async def test_an_unknown_customer_is_not_found_and_disturbs_nobody(store: Store, customer: str) -> None:
@@ -130,3 +294,9 @@ async def test_a_reader_that_pages_while_others_write_skips_and_repeats_nothing(
         done.set()
     assert seen == list(range(1, len(seen) + 1))
     assert len(seen) == sum(15 * (number % 4 + 1) for number in range(12) if number % 3)
+
+
+def test_only_the_store_runs_statements_at_once() -> None:
+    source = Path(store_module.__file__).parents[1]
+    others = [file for file in source.rglob("*.py") if file.relative_to(source).parts[0] != "store"]
+    assert [file for file in others if "tx.connection" in file.read_text()] == []

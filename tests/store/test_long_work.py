@@ -10,17 +10,17 @@ from typing import TypeVar
 import pytest
 import sqlalchemy as sa
 
-from offhook.delivery.finishing import Finisher
+from offhook.delivery.finishing import Finisher, finish_cancelling, finish_making_due
+from offhook.delivery.log import erase_subject, replay
 from offhook.domain.errors import ConflictError
 from offhook.store import destinations
 from offhook.store.backlog import START, load_delivery, load_due, load_holding, load_subject
-from offhook.store.cancelling import finish_cancelling
 from offhook.store.database import Database
 from offhook.store.deliveries import attempts_of_event, list_deliveries
-from offhook.store.erasing import begin_erasing, erase_subject
+from offhook.store.erasing import begin_erasing
 from offhook.store.events import get_event, list_events
-from offhook.store.making_due import Marked, finish_making_due, make_due_step
-from offhook.store.replay import Replay, replay, resend
+from offhook.store.making_due import Marked, make_due_step
+from offhook.store.replay import Replay, resend
 from offhook.store.store import Store
 from offhook.store.transaction import Committed
 from tests.running import Running

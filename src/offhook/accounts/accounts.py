@@ -57,6 +57,7 @@ class Accounts:
         customer_id = new_uuid()
 
         def change(tx: Transaction) -> None:
+            agents.expect_free(tx, username)
             customers.add_customer(tx, customer_id, new_secret(), profile)
             agents.add_agent(
                 tx,
@@ -71,7 +72,7 @@ class Accounts:
             if uri:
                 destinations.set_webhook(tx, customer_id, uri=uri, method=method)
 
-        await self._write(change)
+        await self._store.write(change)
         return customer_id
 
     async def change_customer(
@@ -86,14 +87,15 @@ class Accounts:
         """
 
         def change(tx: Transaction) -> Customer:
-            customers.change_customer(tx, customer_id, **profile)
+            customers.expect_customer(tx, customer_id)
             if webhook is not None:
                 present = destinations.webhook_of(tx.reader, customer_id)
                 uri, method = webhook((present.uri, present.method))
                 destinations.set_webhook(tx, customer_id, uri=uri, method=method)
+            customers.change_customer(tx, customer_id, **profile)
             return customers.get_customer(tx.reader, customer_id)
 
-        return await self._write(change)
+        return await self._store.write(change)
 
     async def rotate_secret(self, customer_id: str) -> str:
         """A new webhook secret; the old ones keep signing beside it, each for 24 hours at least."""
@@ -101,6 +103,7 @@ class Accounts:
 
         def change(tx: Transaction) -> None:
             old = customers.live_secrets(tx.reader, customer_id, tx.now_us)[:_MAX_OLD_SECRETS]
+            destinations.secrets_changed(tx, customer_id)
             customers.change_customer(
                 tx,
                 customer_id,
@@ -108,9 +111,8 @@ class Accounts:
                 old_webhook_secret=" ".join(old),
                 old_webhook_secret_until=tx.now_us + _OLD_SECRET_LIFETIME // timedelta(microseconds=1),
             )
-            destinations.secrets_changed(tx, customer_id)
 
-        await self._write(change)
+        await self._store.write(change)
         return secret
 
     async def freeze(self, customer_id: str) -> Customer:
@@ -123,7 +125,7 @@ class Accounts:
             destinations.hold_customer(tx, customer_id)
             return customers.get_customer(tx.reader, customer_id)
 
-        return await self._write(change)
+        return await self._store.write(change)
 
     async def recover(self, customer_id: str) -> Customer:
         """Undo `freeze`. Raises NotFoundError and ConflictError."""
@@ -134,7 +136,7 @@ class Accounts:
             destinations.release_customer(tx, customer_id)
             return customers.get_customer(tx.reader, customer_id)
 
-        return await self._write(change)
+        return await self._store.write(change)
 
     async def delete_customer(self, customer_id: str) -> Customer:
         """Delete a customer: its credentials end, what is pending is cancelled. Raises NotFoundError."""
@@ -146,7 +148,7 @@ class Accounts:
             destinations.cancel_customer(tx, customer_id)
             return msgspec.structs.replace(before, status="deleted", webhook_uri="", webhook_method="")
 
-        return await self._write(change)
+        return await self._store.write(change)
 
     async def create_agent(self, customer_id: str, values: dict[str, Any], password: str) -> Agent:
         """An agent. Raises ConflictError if the username is taken."""
@@ -154,10 +156,11 @@ class Accounts:
         agent_id = new_uuid()
 
         def change(tx: Transaction) -> Agent:
+            agents.expect_free(tx, values["username"])
             agents.add_agent(tx, agent_id, customer_id, {**values, "password_hash": hashed})
             return agents.get_agent(tx.reader, customer_id, agent_id)
 
-        return await self._write(change)
+        return await self._store.write(change)
 
     async def change_agent(self, customer_id: str, agent_id: str, values: dict[str, Any]) -> Agent:
         """Change the given fields. Raises NotFoundError."""
@@ -166,7 +169,7 @@ class Accounts:
             agents.change_agent(tx, customer_id, agent_id, **values)
             return agents.get_agent(tx.reader, customer_id, agent_id)
 
-        return await self._write(change)
+        return await self._store.write(change)
 
     async def change_password(self, customer_id: str, agent_id: str, password: str) -> Agent:
         """Change a password; older tokens end. Raises NotFoundError."""
@@ -176,7 +179,7 @@ class Accounts:
             agents.set_password(tx, customer_id, agent_id, hashed)
             return agents.get_agent(tx.reader, customer_id, agent_id)
 
-        return await self._write(change)
+        return await self._store.write(change)
 
     async def delete_agent(self, customer_id: str, agent_id: str) -> Agent:
         """Delete an agent; its tokens end. Raises NotFoundError."""
@@ -185,7 +188,7 @@ class Accounts:
             agents.change_agent(tx, customer_id, agent_id, tm_delete=tx.now_us)
             return agents.get_agent(tx.reader, customer_id, agent_id, deleted=True)
 
-        return await self._write(change)
+        return await self._store.write(change)
 
     async def create_access_key(self, customer_id: str, name: str, detail: str, expire_s: int | None) -> AccessKey:
         """An access key, with its secret for the only time; `expire_s` None: a year. Raises InvalidError (expire)."""
@@ -196,7 +199,7 @@ class Accounts:
             access_keys.add_access_key(tx, key_id, customer_id, values)
             return access_keys.get_access_key(tx.reader, customer_id, key_id)
 
-        made = await self._write(change)
+        made = await self._store.write(change)
         self._authenticator.expect(token)
         return msgspec.structs.replace(made, token=token)
 
@@ -207,7 +210,7 @@ class Accounts:
             access_keys.change_access_key(tx, customer_id, key_id, **values)
             return access_keys.get_access_key(tx.reader, customer_id, key_id)
 
-        return await self._write(change)
+        return await self._store.write(change)
 
     async def delete_access_key(self, customer_id: str, key_id: str) -> AccessKey:
         """Delete a key: it is refused from now on. Raises NotFoundError, ConflictError."""
@@ -216,13 +219,7 @@ class Accounts:
             access_keys.change_access_key(tx, customer_id, key_id, tm_delete=tx.now_us)
             return access_keys.get_access_key(tx.reader, customer_id, key_id, deleted=True)
 
-        return await self._write(change)
-
-    async def _write(self, change: Callable[[Transaction], T]) -> T:
-        try:
-            return await self._store.write(change)
-        finally:
-            self._authenticator.forget_all()
+        return await self._store.write(change)
 
 
 async def create_first_customer(store: Store, passwords: Passwords, keep: Callable[[Credentials], None]) -> Credentials:
@@ -245,6 +242,7 @@ async def create_first_customer(store: Store, passwords: Passwords, keep: Callab
             "name": "Admin",
             "permission": int(Permission.EVERYTHING),
         }
+        agents.expect_free(tx, FIRST_USERNAME)
         agents.add_agent(tx, new_uuid(), credentials.customer_id, agent)
         values = access_key_values(credentials.access_key, "first", "made by offhook init", None)
         access_keys.add_access_key(tx, new_uuid(), credentials.customer_id, values)

@@ -19,6 +19,7 @@ from offhook.domain.errors import InvalidError, OverLimitError, UnauthenticatedE
 from offhook.store.access_keys import find_key_holder
 from offhook.store.agents import Login, find_login
 from offhook.store.store import Store
+from offhook.store.transaction import Committed
 
 _MAX_CACHED = 20_000
 # No token or key of ours is as long: a longer one is not worth reading.
@@ -33,10 +34,10 @@ class _Cached(msgspec.Struct, frozen=True):
 
 
 class Authenticator:
-    """Resolves credentials. Whoever changes an account calls `forget_all` after the commit.
+    """Resolves credentials, and looks each up again after a commit that changed accounts.
 
-    A credential that was good once is never taken for a guess: after `forget_all` it is looked up again, whatever
-    others at its address did. One that is not known counts against its address when nobody has it.
+    A credential that was good once is never taken for a guess: it is looked up, whatever others at its address did.
+    One that is not known counts against its address when nobody has it.
     """
 
     def __init__(
@@ -51,15 +52,18 @@ class Authenticator:
         self._guesses = KeyGuesses(limits or ThrottleLimits())
         # Whoever asks for the same waits here, so that what came of one is known before the next is let in.
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        # Not left to whoever makes the change: the caller may go away before it is committed.
+        store.subscribe(self._on_commit)
 
     @property
     def token_lifetime_s(self) -> int:
         """How long a log in's token is good for, in seconds."""
         return self._tokens.lifetime_s
 
-    def forget_all(self) -> None:
-        """An account changed: every credential is looked up again."""
-        self._generation += 1
+    def _on_commit(self, committed: Committed) -> None:
+        """What was looked up before is not good any more; what is being looked up is kept as of before."""
+        if committed.has_changed_accounts or committed.everything:
+            self._generation += 1
 
     async def log_in(self, username: str, password: str, address: str) -> str:
         """A token for the right password. Raises InvalidError otherwise, after the same time.

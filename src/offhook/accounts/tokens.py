@@ -8,11 +8,9 @@ from datetime import datetime, timedelta
 
 import jwt
 import msgspec
-import sqlalchemy as sa
 
-from offhook.store import schema
+from offhook.store.secrets import secret_of
 from offhook.store.store import Store
-from offhook.store.transaction import Transaction
 
 ACCESS_KEY_PREFIX = "vb_"
 _PREFIX_LENGTH = 11
@@ -69,17 +67,8 @@ class LoginTokens:
 
 async def load_login_tokens(store: Store, lifetime: timedelta) -> LoginTokens:
     """The tokens of this database; makes the signing secret the first time."""
-
-    def secret_of(tx: Transaction) -> str:
-        found = tx.reader.execute(
-            sa.select(schema.secrets.c.value).where(schema.secrets.c.name == _SECRET_NAME)
-        ).scalar()
-        if found is None:
-            found = secrets.token_hex(32)
-            tx.connection.execute(sa.insert(schema.secrets).values(name=_SECRET_NAME, value=found))
-        return str(found)
-
-    return LoginTokens(await store.write(secret_of), lifetime)
+    made = secrets.token_hex(32)
+    return LoginTokens(await store.write(lambda tx: secret_of(tx, _SECRET_NAME, made)), lifetime)
 
 
 def new_access_key() -> str:

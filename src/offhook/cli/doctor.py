@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from email.utils import parsedate_to_datetime
+from itertools import islice
 from pathlib import Path
 
 import click
@@ -24,6 +25,8 @@ from offhook.settings.loading import load_settings
 
 _MIN_FREE = 1024**3
 _MAX_SKEW_S = 30
+# Rows that are named; more than that are one fault.
+_MAX_ROWS = 20
 _PROBES = ("https://example.com/", "https://example.org/")
 
 
@@ -48,7 +51,7 @@ class Finding(msgspec.Struct, frozen=True):
 @click.option("--config", "config_file", type=click.Path(path_type=Path, dir_okay=False), help="Settings file (TOML).")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor(data: Path, config_file: Path | None, as_json: bool) -> None:
-    """Check database, Asterisk, clock, ports, disk and network, and say what to do.
+    """Check database, rows, Asterisk, clock, ports, disk and network, and say what to do.
 
     Exit code 1 if something is wrong.
     """
@@ -75,6 +78,7 @@ def _examine(data: Path, config_file: Path | None) -> Iterator[Finding]:
     checks: tuple[Callable[[], Finding], ...] = (
         lambda: running,
         lambda: _database(settings, data),
+        lambda: _rows(settings, data),
         lambda: _disk(data),
         lambda: _asterisk(settings),
         lambda: _port(settings, running),
@@ -124,6 +128,32 @@ def _sqlite(file: Path) -> Finding:
     if result != "ok":
         return Finding("database", False, f"{file} is damaged: {result}", "Restore a backup of the data folder.")
     return Finding("database", True, f"{file} is sound ({file.stat().st_size // 1024**2} MiB)")
+
+
+def _rows(settings: Settings, data: Path) -> Finding:
+    """Rows that this version cannot read: it goes on without them."""
+    if not (settings.database.url or (data / "offhook.db").exists()):
+        return Finding("rows", True, "there are none yet")
+    import sqlalchemy as sa
+
+    from offhook.app import open_database
+    from offhook.store.documents import unreadable_rows
+
+    database = open_database(settings, data)
+    try:
+        with database.reader.begin() as connection:
+            found = list(islice(unreadable_rows(connection), _MAX_ROWS + 1))
+    except (sa.exc.SQLAlchemyError, OffhookError) as error:
+        reason = str(getattr(error, "orig", error)).splitlines()[0]
+        return Finding("rows", False, f"they cannot be looked at: {reason}", "See what is said of the database.")
+    finally:
+        database.close()
+    if not found:
+        return Finding("rows", True, "all can be read")
+    shown = "; ".join(f"{row.kind} {row.id}: {row.reason}" for row in found[:_MAX_ROWS])
+    more = " and more" if len(found) > _MAX_ROWS else ""
+    advice = "They are left out of everything. Install the version that wrote them, or restore a backup."
+    return Finding("rows", False, f"cannot be read: {shown}{more}", advice)
 
 
 def _disk(data: Path) -> Finding:

@@ -3,22 +3,50 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 
 import structlog
 
+from offhook.delivery.log import finish_erasure
+from offhook.delivery.stepping import PAUSE_S, in_steps
 from offhook.domain.errors import UnavailableError
 from offhook.node.service import Service
-from offhook.store.cancelling import finish_cancelling
-from offhook.store.erasing import finish_erasures
-from offhook.store.making_due import finish_making_due
+from offhook.store.cancelling import cancel_step, destinations_to_cancel
+from offhook.store.erasing import erasures_begun
+from offhook.store.making_due import destinations_to_make_due, make_due_step
 from offhook.store.store import Store
 from offhook.store.transaction import Committed
 
 _AGAIN_S = 600.0
 _PAUSE_S = 1.0
-_WORKS = (finish_making_due, finish_cancelling, finish_erasures)
 
 log = structlog.get_logger()
+
+
+async def finish_making_due(store: Store) -> None:
+    """Send at once what waits for a retry, a step of each marked destination in turn. May be repeated after a crash."""
+    left = deque(await store.read(destinations_to_make_due))
+    while left:
+        marked = left.popleft()
+        beyond = await store.write(lambda tx, marked=marked: make_due_step(tx, marked))  # type: ignore[misc]
+        if beyond is not None:
+            left.append(beyond)
+        await asyncio.sleep(PAUSE_S)
+
+
+async def finish_cancelling(store: Store) -> None:
+    """Cancel what is pending of destinations that are gone for good. May be repeated after a crash."""
+    for key in await store.read(destinations_to_cancel):
+        await in_steps(store, lambda tx, more, key=key: cancel_step(tx, key, more), True)  # type: ignore[misc]
+
+
+async def finish_erasures(store: Store) -> None:
+    """Go on with what was begun and not finished."""
+    for erasure in await store.read(erasures_begun):
+        await finish_erasure(store, erasure)
+
+
+_WORKS = (finish_making_due, finish_cancelling, finish_erasures)
 
 
 class Finisher(Service):

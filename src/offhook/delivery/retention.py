@@ -13,6 +13,7 @@ from datetime import timedelta
 
 import structlog
 
+from offhook.delivery.stepping import PAUSE_S, in_steps
 from offhook.domain.errors import UnavailableError
 from offhook.node.service import Service
 from offhook.store.forgetting import forget_subjects_step, forget_uris_step
@@ -25,7 +26,6 @@ from offhook.store.retention import (
     prune_step,
     rules_of,
 )
-from offhook.store.steps import PAUSE_S, in_steps
 from offhook.store.store import Store
 
 _ROUND_S = 600.0

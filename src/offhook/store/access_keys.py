@@ -25,7 +25,7 @@ class KeyHolder(msgspec.Struct, frozen=True):
 
 def add_access_key(tx: Transaction, key_id: str, customer_id: str, values: dict[str, Any]) -> None:
     """Make an access key."""
-    tx.connection.execute(
+    tx.add_write(
         sa.insert(access_keys).values(
             key=tx.next_key("access_keys"),
             id=key_id,
@@ -34,6 +34,7 @@ def add_access_key(tx: Transaction, key_id: str, customer_id: str, values: dict[
             **values,
         )
     )
+    tx.committed.has_changed_accounts = True
 
 
 def change_access_key(tx: Transaction, customer_id: str, key_id: str, **values: Any) -> None:
@@ -44,7 +45,8 @@ def change_access_key(tx: Transaction, customer_id: str, key_id: str, **values: 
         raise _not_found(key_id)
     if row.tm_delete is not None:
         raise ConflictError("The access key is deleted already.", field="id")
-    tx.connection.execute(sa.update(access_keys).where(mine).values(tm_update=tx.now_us, **values))
+    tx.add_write(sa.update(access_keys).where(mine).values(tm_update=tx.now_us, **values))
+    tx.committed.has_changed_accounts = True
 
 
 def get_access_key(connection: sa.Connection, customer_id: str, key_id: str, *, deleted: bool = False) -> AccessKey:

@@ -26,14 +26,18 @@ class Login(msgspec.Struct, frozen=True):
     customer_status: str
 
 
-def add_agent(tx: Transaction, agent_id: str, customer_id: str, values: dict[str, Any]) -> None:
-    """Make an agent. Raises ConflictError if the username is taken, by whomever."""
+def expect_free(tx: Transaction, username: str) -> None:
+    """Raises ConflictError if the username is taken, by whomever."""
     taken = tx.reader.execute(
-        sa.select(agents.c.key).where(agents.c.username == values["username"], agents.c.tm_delete.is_(None))
+        sa.select(agents.c.key).where(agents.c.username == username, agents.c.tm_delete.is_(None))
     ).first()
     if taken:
         raise ConflictError("This username is taken. Choose another one.", reason="ALREADY_EXISTS", field="username")
-    tx.connection.execute(
+
+
+def add_agent(tx: Transaction, agent_id: str, customer_id: str, values: dict[str, Any]) -> None:
+    """Make an agent, whose username is free (`expect_free`)."""
+    tx.add_write(
         sa.insert(agents).values(
             key=tx.next_key("agents"),
             id=agent_id,
@@ -42,19 +46,20 @@ def add_agent(tx: Transaction, agent_id: str, customer_id: str, values: dict[str
             **values,
         )
     )
+    tx.committed.has_changed_accounts = True
 
 
 def change_agent(tx: Transaction, customer_id: str, agent_id: str, **values: Any) -> None:
     """Change columns of an agent that is there. Raises NotFoundError."""
-    changed = tx.connection.execute(
-        sa.update(agents)
-        .where(
+    key = tx.reader.execute(
+        sa.select(agents.c.key).where(
             agents.c.id == agent_id, agents.c.customer_key == tx.customer_key(customer_id), agents.c.tm_delete.is_(None)
         )
-        .values(tm_update=tx.now_us, **values)
-    )
-    if not changed.rowcount:
+    ).scalar()
+    if key is None:
         raise _not_found(agent_id)
+    tx.add_write(sa.update(agents).where(agents.c.key == key).values(tm_update=tx.now_us, **values))
+    tx.committed.has_changed_accounts = True
 
 
 def set_password(tx: Transaction, customer_id: str, agent_id: str, password_hash: str) -> None:
@@ -64,11 +69,12 @@ def set_password(tx: Transaction, customer_id: str, agent_id: str, password_hash
 
 def delete_agents(tx: Transaction, customer_id: str) -> None:
     """Delete all of a customer's agents: their usernames may be taken again."""
-    tx.connection.execute(
+    tx.add_write(
         sa.update(agents)
         .where(agents.c.customer_key == tx.customer_key(customer_id), agents.c.tm_delete.is_(None))
         .values(tm_delete=tx.now_us, tm_update=tx.now_us)
     )
+    tx.committed.has_changed_accounts = True
 
 
 def get_agent(connection: sa.Connection, customer_id: str, agent_id: str, *, deleted: bool = False) -> Agent:

@@ -7,16 +7,14 @@ import sqlalchemy as sa
 from offhook.store import schema
 from offhook.store.destinations import DELETED, OFF
 from offhook.store.schema import deliveries, destinations
-from offhook.store.steps import BITE, OF, in_bites, in_steps, run_for_each
-from offhook.store.store import Store
+from offhook.store.steps import BITE, OF, in_bites, run_for_each
 from offhook.store.transaction import Transaction
 
 
-async def finish_cancelling(store: Store) -> None:
-    """Cancel in steps what is pending of destinations that are gone for good. May be repeated after a crash."""
+def destinations_to_cancel(connection: sa.Connection) -> list[int]:
+    """Those that are gone for good and may have something pending."""
     statement = sa.select(destinations.c.key).where(schema.IS_DELETED).order_by(destinations.c.key)
-    for key in await store.read(lambda connection: connection.execute(statement).scalars().all()):
-        await in_steps(store, lambda tx, more, key=key: cancel_step(tx, key, more), True)  # type: ignore[misc]
+    return list(connection.execute(statement).scalars())
 
 
 def cancel_step(tx: Transaction, destination_key: int, more: bool) -> bool | None:

@@ -22,24 +22,32 @@ PROFILE_FIELDS = ("name", "detail", "email", "phone_number", "address")
 def add_customer(tx: Transaction, customer_id: str, secret: str, profile: dict[str, str]) -> None:
     """Make a customer, with its webhook switched off."""
     key = tx.next_key("customers")
-    tx.connection.execute(
+    tx.learn_customer(customer_id, key)
+    tx.add_write(
         sa.insert(customers).values(
             key=key, id=customer_id, webhook_secret=secret, tm_create=tx.now_us, tm_update=None, **profile
         )
     )
-    tx.connection.execute(sa.insert(customer_positions).values(customer_key=key, position=0))
+    tx.add_write(sa.insert(customer_positions).values(customer_key=key, position=0))
     add_destination(tx, customer_id)
+    tx.committed.has_changed_accounts = True
 
 
 def change_customer(tx: Transaction, customer_id: str, **values: Any) -> None:
     """Change columns of a customer that is there. Raises NotFoundError."""
-    changed = tx.connection.execute(
-        sa.update(customers)
-        .where(customers.c.id == customer_id, customers.c.tm_delete.is_(None))
-        .values(tm_update=tx.now_us, **values)
-    )
-    if not changed.rowcount:
+    key = expect_customer(tx, customer_id)
+    tx.add_write(sa.update(customers).where(customers.c.key == key).values(tm_update=tx.now_us, **values))
+    tx.committed.has_changed_accounts = True
+
+
+def expect_customer(tx: Transaction, customer_id: str) -> int:
+    """The key of a customer that is there. Raises NotFoundError, also for a deleted one."""
+    key: int | None = tx.reader.execute(
+        sa.select(customers.c.key).where(customers.c.id == customer_id, customers.c.tm_delete.is_(None))
+    ).scalar()
+    if key is None:
         raise _not_found(customer_id)
+    return key
 
 
 def get_customer(connection: sa.Connection, customer_id: str, *, with_secret: bool = False) -> Customer:

@@ -102,6 +102,21 @@ def is_database_error(error: BaseException) -> bool:
     return isinstance(error, sa.exc.DBAPIError | sqlite3.Error | psycopg.Error)
 
 
+def is_fault_of_ours(error: BaseException) -> bool:
+    """Whether the statement, or what it was given, is at fault: it fails at any other time too."""
+    cause = driver_error(error)
+    if isinstance(cause, sqlite3.DatabaseError):
+        return not is_unavailable(cause)
+    return isinstance(
+        cause,
+        psycopg.IntegrityError
+        | psycopg.ProgrammingError
+        | psycopg.DataError
+        | psycopg.NotSupportedError
+        | psycopg.errors.InFailedSqlTransaction,
+    )
+
+
 def is_unavailable(error: BaseException) -> bool:
     """Whether the database cannot do what it could at another time: it is away, too slow, full, or damaged."""
     cause = driver_error(error)

@@ -27,9 +27,7 @@ DELETED = "deleted"
 def add_destination(tx: Transaction, customer_id: str) -> int:
     """Give a new customer its webhook, switched off. Returns the destination's key."""
     key = tx.next_key("destinations")
-    tx.connection.execute(
-        sa.insert(destinations).values(key=key, customer_key=tx.customer_key(customer_id), held_reason=OFF)
-    )
+    tx.add_write(sa.insert(destinations).values(key=key, customer_key=tx.customer_key(customer_id), held_reason=OFF))
     return key
 
 
@@ -38,14 +36,14 @@ def set_webhook(tx: Transaction, customer_id: str, *, uri: str, method: str) -> 
 
     What waits for a retry waits no longer; where that is much, it is made due in steps (`making_due`).
     """
+    reason = (FROZEN if _is_frozen(tx, customer_id) else "") if uri else OFF
     key = _key_of(tx, customer_id)
     _replace_uris(tx, [key])
     uri_key = None
     if uri:
         uri_key = tx.next_key("uris")
-        tx.connection.execute(sa.insert(uris).values(key=uri_key, destination_key=key, uri=uri))
-    reason = (FROZEN if _is_frozen(tx, customer_id) else "") if uri else OFF
-    tx.connection.execute(
+        tx.add_write(sa.insert(uris).values(key=uri_key, destination_key=key, uri=uri))
+    tx.add_write(
         sa.update(destinations)
         .where(destinations.c.key == key)
         .values(
@@ -63,30 +61,29 @@ def enable_webhook(tx: Transaction, customer_id: str) -> None:
     One that is off stays off, a frozen customer's stays frozen, and one that is in use goes on.
     """
     key, is_frozen = _key_of(tx, customer_id), _is_frozen(tx, customer_id)
-    enabled = tx.connection.execute(
-        sa.update(destinations)
-        .where(destinations.c.key == key, destinations.c.held_reason.in_((GONE, FAILING)))
-        .values(held_reason=FROZEN if is_frozen else "", failing_since=None, tm_update=tx.now_us)
-    )
-    if enabled.rowcount and not is_frozen:
-        _send_at_once(tx, key)
+    mine = destinations.c.key == key
+    if tx.reader.execute(sa.select(destinations.c.held_reason).where(mine)).scalar() in (GONE, FAILING):
+        reason = FROZEN if is_frozen else ""
+        enabled = {"held_reason": reason, "failing_since": None, "tm_update": tx.now_us}
+        tx.add_write(sa.update(destinations).where(mine).values(enabled))
+        if not is_frozen:
+            _send_at_once(tx, key)
     tx.committed.changed.add(key)
 
 
-def disable(tx: Transaction, key: int, reason: str, *, uri_key: int | None) -> bool:
-    """Stop a destination for `reason`; what is pending is held. False if it points elsewhere meanwhile."""
-    found = tx.connection.execute(
+def disable(tx: Transaction, key: int, reason: str, *, uri_key: int | None) -> None:
+    """Stop a destination for `reason`, unless it points elsewhere meanwhile; what is pending is held."""
+    tx.add_write(
         sa.update(destinations)
         .where(destinations.c.key == key, destinations.c.uri_key == uri_key, destinations.c.held_reason == "")
         .values(held_reason=reason, tm_update=tx.now_us)
     )
     tx.committed.changed.add(key)
-    return found.rowcount > 0
 
 
 def set_failing_since(tx: Transaction, key: int, failing_since_us: int | None, *, uri_key: int | None) -> None:
     """Remember when the present run of failures began, or that it is over."""
-    tx.connection.execute(
+    tx.add_write(
         sa.update(destinations)
         .where(destinations.c.key == key, destinations.c.uri_key == uri_key)
         .values(failing_since=failing_since_us)
@@ -112,7 +109,7 @@ def cancel_customer(tx: Transaction, customer_id: str) -> None:
         tx.reader.execute(sa.select(destinations.c.key).where(destinations.c.customer_key == customer_key)).scalars()
     )
     _replace_uris(tx, keys)
-    tx.connection.execute(
+    tx.add_write(
         sa.update(destinations)
         .where(destinations.c.key.in_(keys))
         .values(uri_key=None, method="", held_reason=DELETED, failing_since=None, tm_update=tx.now_us)
@@ -172,7 +169,7 @@ def make_due(tx: Transaction, key: int, after: int, mark_us: int) -> int | None:
 def _send_at_once(tx: Transaction, key: int) -> None:
     """A few in this very commit; the rest is left to be done in steps."""
     if make_due(tx, key, 0, tx.now_us) is not None:
-        tx.connection.execute(sa.update(destinations).where(destinations.c.key == key).values(due_mark=tx.now_us))
+        tx.add_write(sa.update(destinations).where(destinations.c.key == key).values(due_mark=tx.now_us))
         tx.committed.has_left_over = True
 
 
@@ -184,18 +181,18 @@ def _is_frozen(tx: Transaction, customer_id: str) -> bool:
 def _replace_uris(tx: Transaction, keys: Sequence[int]) -> None:
     """Note when the present uris went out of use."""
     present = sa.select(destinations.c.uri_key).where(destinations.c.key.in_(keys))
-    tx.connection.execute(sa.update(uris).where(uris.c.key.in_(present)).values(tm_replaced=tx.now_us))
+    tx.add_write(sa.update(uris).where(uris.c.key.in_(present)).values(tm_replaced=tx.now_us))
 
 
 def _change_all(tx: Transaction, customer_key: int, *, from_reason: str, to_reason: str) -> None:
-    found = tx.connection.execute(
-        sa.update(destinations)
-        .where(
+    found = tx.reader.execute(
+        sa.select(destinations.c.key).where(
             destinations.c.customer_key == customer_key,
             destinations.c.held_reason == from_reason,
             destinations.c.uri_key.is_not(None),
         )
-        .values(held_reason=to_reason, tm_update=tx.now_us)
-        .returning(destinations.c.key)
     )
-    tx.committed.changed.update(found.scalars())
+    keys = found.scalars().all()
+    changed = {"held_reason": to_reason, "tm_update": tx.now_us}
+    tx.add_write(sa.update(destinations).where(destinations.c.key.in_(keys)).values(changed))
+    tx.committed.changed.update(keys)

@@ -16,8 +16,7 @@ import sqlalchemy as sa
 
 from offhook.store import schema
 from offhook.store.schema import attempts, deliveries, events, subjects
-from offhook.store.steps import ATTEMPT_BYTES, BITE, OF, count_in_bites, in_steps, run_for_each, weigh
-from offhook.store.store import Store
+from offhook.store.steps import ATTEMPT_BYTES, BITE, OF, count_in_bites, run_for_each, weigh
 from offhook.store.transaction import Transaction
 
 Place = tuple[int, int]
@@ -31,21 +30,10 @@ class Erasure(msgspec.Struct, frozen=True):
     to: int
 
 
-async def erase_subject(store: Store, customer_id: str, subject: str) -> int:
-    """Take the payloads of a subject's events out for good, and cancel what of them is pending. Returns how many.
-
-    The rows stay as tombstones: positions and sequences keep no gap. Answers that receivers gave are erased too, as
-    they may repeat what they were sent. May be repeated, and is finished by the next start if it is cut short.
-    """
-    erasure = await store.write(lambda tx: begin_erasing(tx, customer_id, subject))
-    return 0 if erasure is None else await _finish(store, erasure)
-
-
-async def finish_erasures(store: Store) -> None:
-    """Go on with what was begun and not finished."""
+def erasures_begun(connection: sa.Connection) -> list[Erasure]:
+    """What was begun and not finished."""
     statement = sa.select(subjects.c.key, subjects.c.erase_to).where(subjects.c.erase_to.is_not(None))
-    for key, to in await store.read(lambda connection: connection.execute(statement).all()):
-        await _finish(store, Erasure(key, to))
+    return [Erasure(row.key, row.erase_to) for row in connection.execute(statement)]
 
 
 def begin_erasing(tx: Transaction, customer_id: str, subject: str) -> Erasure | None:
@@ -62,21 +50,8 @@ def begin_erasing(tx: Transaction, customer_id: str, subject: str) -> Erasure | 
     return Erasure(row.key, row.sequence)
 
 
-async def _finish(store: Store, erasure: Erasure) -> int:
-    # By place: a change may run twice, and then counts once.
-    counts: dict[Place, int] = {}
-
-    def step(tx: Transaction, place: Place) -> Place | None:
-        counts[place], beyond = erase_step(tx, erasure, place)
-        return beyond
-
-    await in_steps(store, step, (0, 0))
-    return sum(counts.values())
-
-
 def erase_step(tx: Transaction, erasure: Erasure, place: Place) -> tuple[int, Place | None]:
     """Erase from `place` on for a moment: how many events, and the place to go on from."""
-
     count, beyond = count_in_bites(lambda here: _erase(tx, erasure, here), place)
     if beyond is None:
         # A later request may have moved the mark on: then it removes it.

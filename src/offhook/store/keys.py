@@ -36,6 +36,15 @@ class KeySource:
         """Drop the block: called when the transaction that reserved it may have been rolled back."""
         self._next = self._end = 0
 
+    def mark(self) -> tuple[int, int]:
+        """What is at hand, for `restore`."""
+        return self._next, self._end
+
+    def restore(self, mark: tuple[int, int]) -> None:
+        """The transaction went back to where `mark` was: a block that was reserved since is reserved no more."""
+        if mark[1] != self._end:
+            self._next, self._end = mark
+
     def _reserve(self, connection: sa.Connection, count: int) -> None:
         statement = (
             sa.update(key_blocks)

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -14,8 +12,7 @@ import sqlalchemy as sa
 from offhook.store import schema
 from offhook.store.destinations import make_due
 from offhook.store.schema import destinations
-from offhook.store.steps import PAUSE_S, in_bites
-from offhook.store.store import Store
+from offhook.store.steps import in_bites
 from offhook.store.transaction import Transaction
 
 
@@ -27,17 +24,10 @@ class Marked(NamedTuple):
     after: int = 0
 
 
-async def finish_making_due(store: Store) -> None:
-    """Make due what is marked, a step of each in turn. May be repeated after a crash."""
+def destinations_to_make_due(connection: sa.Connection) -> list[Marked]:
+    """Those that are marked, from their beginning."""
     statement = sa.select(destinations.c.key, destinations.c.due_mark).where(schema.IS_MAKING_DUE)
-    found = await store.read(lambda connection: connection.execute(statement.order_by(destinations.c.key)).all())
-    left = deque(Marked(*row) for row in found)
-    while left:
-        marked = left.popleft()
-        beyond = await store.write(lambda tx, marked=marked: make_due_step(tx, marked))  # type: ignore[misc]
-        if beyond is not None:
-            left.append(beyond)
-        await asyncio.sleep(PAUSE_S)
+    return [Marked(*row) for row in connection.execute(statement.order_by(destinations.c.key))]
 
 
 def make_due_step(tx: Transaction, marked: Marked) -> Marked | None:

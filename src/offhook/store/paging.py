@@ -23,7 +23,7 @@ _TOKEN = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,6}))?Z(?:\.(\d{
 
 
 class Page(msgspec.Struct, Generic[T], frozen=True):
-    """One page, and the token of the next; the token is empty only for an empty page."""
+    """One page, and the token of the next; the token is empty only behind the last one."""
 
     result: list[T]
     next_page_token: str
@@ -35,9 +35,12 @@ def page_of(
     table: sa.Table,
     page_token: str,
     page_size: int,
-    read: Callable[[sa.Row[Any]], T],
+    read: Callable[[sa.Row[Any]], T | None],
 ) -> Page[T]:
-    """A page of `statement`'s rows, which have the columns `tm_create` and `key`. Raises InvalidError (page_token)."""
+    """A page of `statement`'s rows, which have the columns `tm_create` and `key`; without those that `read` gives None.
+
+    Raises InvalidError (page_token).
+    """
     if page_token:
         created, key = _parse(page_token)
         # Compared as one: only so does a late page begin where it is in the index.
@@ -45,7 +48,7 @@ def page_of(
         statement = statement.where(sa.tuple_(table.c.tm_create, table.c.key) < beyond)
     rows = connection.execute(statement.order_by(table.c.tm_create.desc(), table.c.key.desc()).limit(page_size)).all()
     token = _token(rows[-1].tm_create, rows[-1].key) if rows else ""
-    return Page([read(row) for row in rows], token)
+    return Page([shape for row in rows if (shape := read(row)) is not None], token)
 
 
 def _token(created_us: int, key: int) -> str:

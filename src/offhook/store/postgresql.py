@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 import psycopg
 import sqlalchemy as sa
 from psycopg.abc import PQGen
+from psycopg.pq import TransactionStatus
 
 from offhook.domain.errors import MisconfiguredError
 
@@ -77,6 +78,25 @@ class Session(psycopg.Connection[Any]):
     """A connection that is given up, and is closed, when an answer does not come in time."""
 
     answer_s = math.inf
+    last_words = ""
+    """A statement to run in this transaction just before its COMMIT, in the same round trip."""
+
+    def commit(self) -> None:
+        """Commit. Raises InFailedSqlTransaction if the server has rolled back instead, as a statement had failed."""
+        if self.pgconn.transaction_status == TransactionStatus.IDLE:
+            return
+        words, self.last_words = self.last_words, ""
+        try:
+            cursor = self.execute(f"{words}; COMMIT" if words else "COMMIT", prepare=False)
+            while cursor.nextset():
+                pass
+        except psycopg.Error:
+            # SQLAlchemy takes a COMMIT for the end, also one that failed.
+            with suppress(psycopg.Error):
+                self.rollback()
+            raise
+        if cursor.statusmessage != "COMMIT":
+            raise psycopg.errors.InFailedSqlTransaction("a statement had failed: rolled back")
 
     def wait(self, gen: PQGen[T], *rest: Any, **more: Any) -> T:
         """Wait for the server; every statement of the driver's goes through here."""

@@ -38,7 +38,12 @@ class Prepared:
 
     def run_many(self, cursor: Any, rows: Sequence[Row]) -> None:
         """Run it for every row."""
-        cursor.executemany(self._text, rows if self._places is None else [self._arranged(row) for row in rows])
+        arranged = rows if self._places is None else [self._arranged(row) for row in rows]
+        if len(arranged) == 1:
+            # psycopg would begin a pipeline for it.
+            cursor.execute(self._text, arranged[0])
+        else:
+            cursor.executemany(self._text, arranged)
 
     def fetch(self, cursor: Any, row: Row) -> list[Row]:
         """Run it once; everything it found."""

@@ -29,8 +29,7 @@ def publish(
     """Add the events; their ids, in order. `digest` is of the request's body.
 
     A repeated request (the same key, or the same given ids) adds nothing and gets the same ids. Raises ConflictError
-    if a key or an id stands for something else already. Two repeats that meet in one group fail at its end, and are
-    then run one after the other.
+    if a key or an id stands for something else already. Repeats may meet in one group.
     """
     if idempotency_key:
         before = _remembered(tx, customer_id, idempotency_key, digest)
@@ -46,18 +45,21 @@ def publish(
             continue
         if publication.id:
             added.add(event_id)
-        tx.add_event(NewEvent(customer_id, publication.type, publication.subject, publication.payload, event_id))
+        event = NewEvent(customer_id, publication.type, publication.subject, publication.payload, event_id)
+        tx.add_event(event, may_be_repeated=bool(publication.id))
     if idempotency_key:
         _remember(tx, customer_id, idempotency_key, digest, ids)
     return ids
 
 
-def _present(tx: Transaction, customer_id: str, publications: Sequence[Publication]) -> dict[str, Event]:
+def _present(tx: Transaction, customer_id: str, publications: Sequence[Publication]) -> dict[str, Event | NewEvent]:
     """Those of the events that are there already. Raises ConflictError if one of them is another event."""
     given = {publication.id for publication in publications if publication.id}
     if not given:
         return {}
-    present = find_events(tx.reader, customer_id, given)
+    present: dict[str, Event | NewEvent] = {**find_events(tx.reader, customer_id, given)}
+    added = ((event_id, tx.added_event(customer_id, event_id)) for event_id in given)
+    present.update((event_id, event) for event_id, event in added if event is not None)
     for index, publication in enumerate(publications):
         event = present.get(publication.id)
         if event is not None and not _is_same(event, publication):
@@ -70,7 +72,7 @@ def _present(tx: Transaction, customer_id: str, publications: Sequence[Publicati
     return present
 
 
-def _is_same(event: Event, publication: Publication) -> bool:
+def _is_same(event: Event | NewEvent, publication: Publication) -> bool:
     return (event.type, event.subject, event.payload) == (publication.type, publication.subject, publication.payload)
 
 
@@ -93,12 +95,12 @@ def _remembered(tx: Transaction, customer_id: str, key: str, digest: bytes) -> l
 
 def _remember(tx: Transaction, customer_id: str, key: str, digest: bytes, ids: list[str]) -> None:
     customer_key = tx.customer_key(customer_id)
-    tx.connection.execute(
+    tx.add_write(
         sa.delete(idempotency_keys).where(
             idempotency_keys.c.customer_key == customer_key, idempotency_keys.c.idempotency_key == key
         )
     )
-    tx.connection.execute(
+    tx.add_write(
         sa.insert(idempotency_keys).values(
             customer_key=customer_key,
             idempotency_key=key,

@@ -11,14 +11,12 @@ from typing import Any, Literal
 import msgspec
 import sqlalchemy as sa
 
-from offhook.domain.cursor import check_reached
 from offhook.domain.errors import ConflictError
 from offhook.store import schema
 from offhook.store.deliveries import DeliveryRow, deliveries_of_event
 from offhook.store.destinations import webhook_of
 from offhook.store.events import get_event
 from offhook.store.schema import DeliveryStatus, deliveries, events, subjects
-from offhook.store.store import Store
 from offhook.store.transaction import Transaction
 
 # Events looked at in one commit: small, so that publishers wait a few milliseconds at most.
@@ -71,24 +69,7 @@ def resend(tx: Transaction, customer_id: str, event_id: str) -> list[DeliveryRow
     return deliveries_of_event(tx.reader, customer_id, event_id)
 
 
-async def replay(store: Store, customer_id: str, wanted: Replay) -> int:
-    """Send the wanted events again, in their order; how many. Events that come in meanwhile are not among them.
-
-    Works in small commits and may be cut short by a crash; asking again then sends what is missing (`failed`).
-    Raises NotFoundError, and ConflictError if the webhook is off or the log has not reached `after`.
-    """
-    end = await store.read(lambda connection: _newest_position(connection, customer_id))
-    check_reached(wanted.after or 0, end)
-    position: int | None = wanted.after or 0
-    count = 0
-    while position is not None:
-        start = position
-        position, added = await store.write(lambda tx, start=start: _replay_step(tx, customer_id, wanted, start, end))  # type: ignore[misc]
-        count += added
-    return count
-
-
-def _replay_step(tx: Transaction, customer_id: str, wanted: Replay, after: int, end: int) -> tuple[int | None, int]:
+def replay_step(tx: Transaction, customer_id: str, wanted: Replay, after: int, end: int) -> tuple[int | None, int]:
     """Replay one stretch; where the next one begins (None at the end) and how many were added."""
     destination_key = _destination_in_use(tx, customer_id)
     within = [events.c.customer_key == tx.customer_key(customer_id), events.c.position > after]
@@ -130,15 +111,6 @@ def _conditions(wanted: Replay, destination_key: int) -> list[sa.ColumnElement[b
     if wanted.types:
         conditions.append(events.c.type.in_(wanted.types))
     return conditions
-
-
-def _newest_position(connection: sa.Connection, customer_id: str) -> int:
-    statement = (
-        sa.select(schema.customer_positions.c.position)
-        .join(schema.customers, schema.customers.c.key == schema.customer_positions.c.customer_key)
-        .where(schema.customers.c.id == customer_id)
-    )
-    return connection.execute(statement).scalar() or 0
 
 
 def _destination_in_use(tx: Transaction, customer_id: str) -> int:

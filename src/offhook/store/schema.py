@@ -36,6 +36,14 @@ key_blocks = sa.Table(
     sa.Column("next_key", sa.BigInteger, nullable=False),
 )
 
+# One row, written by every group: whether a COMMIT whose answer was lost was one (`store.marker`).
+last_group = sa.Table(
+    "last_group",
+    metadata,
+    sa.Column("key", Key, primary_key=True, autoincrement=False),
+    sa.Column("number", sa.BigInteger, nullable=False),
+)
+
 secrets = sa.Table(
     "secrets",
     metadata,

@@ -1,7 +1,7 @@
 """The session that writes: opened at the start, looked after while idle, and opened again when it was lost.
 
 SQLite's is opened again by itself. PostgreSQL's holds the node's lock, which went with it: what happens then is the
-store's to say (`is_lost`, `reopen`).
+writer's to say (`is_lost`, `reopen`). Either way `marker` tells after `reopen` what became of the last group.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from offhook.domain.errors import MisconfiguredError, UnavailableError
 from offhook.store.database import Database, is_conflict
+from offhook.store.marker import Marker
 from offhook.store.postgresql import TakenError, is_alive
 
 # A node that was killed a moment ago is still known to PostgreSQL: it looks for that every second.
@@ -30,6 +31,7 @@ class WritingSession:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._connection: sa.Connection | None = None
+        self.marker = Marker()
 
     @property
     def beat_s(self) -> float | None:
@@ -40,6 +42,11 @@ class WritingSession:
     def is_lost(self) -> bool:
         """Whether nothing can be written before `reopen`."""
         return self._connection is None and not self._database.is_sqlite
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a connection that is not known to be of no use."""
+        return self._connection is not None
 
     def open(self) -> int:
         """Take the database, bring its schema up to date; the time of its newest event, or 0.
@@ -60,13 +67,17 @@ class WritingSession:
     def reopen(self) -> int:
         """Take the database again; the time of its newest event, which may be another node's.
 
+        Afterwards `marker.was_committed` says what became of the last group.
         Raises UnavailableError if another node has it, MisconfiguredError if it is another version's now, and what the
         database raises.
         """
         try:
-            newest_us = self._connect()
+            newest_us = self._connect(is_again=True)
         except TakenError:
             raise UnavailableError("Another Offhook has taken this database over. Only one may run on it.") from None
+        if self._database.is_sqlite:
+            # Its folder is locked: nobody else can have been here.
+            return newest_us
         with self.connection.begin():
             if self._database.is_current(self.connection):
                 return newest_us
@@ -110,8 +121,11 @@ class WritingSession:
         if self._connection is not None:
             self._connection.close()
 
-    def _connect(self) -> int:
+    def _connect(self, *, is_again: bool = False) -> int:
         self._connection = self._database.writer.connect()
         with self._connection.begin():
-            self._connection.exec_driver_sql(_PROOF)
+            # SQLite may be asked what was committed also while its disk is full.
+            if not (is_again and self._database.is_sqlite):
+                self._connection.exec_driver_sql(_PROOF)
+            self.marker.read(self._connection)
             return self._connection.exec_driver_sql(_NEWEST).scalar() or 0

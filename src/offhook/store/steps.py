@@ -1,39 +1,28 @@
 """Long work on many rows, cut into small commits with room for others between them.
 
 A *step* is one commit: it takes *bites* of a few hundred rows until it has worked for `STEP_S`, so that it takes about
-as long on a slow disk as on a fast one. Between two steps everybody else's changes are committed.
+as long on a slow disk as on a fast one. Whoever does the work (`delivery`) lets others commit between two steps.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from offhook.store.store import Store
 from offhook.store.transaction import Transaction
 
 P = TypeVar("P")
 Q = TypeVar("Q", int, tuple[int, int])
 
 STEP_S = 0.005
-PAUSE_S = 0.01
 BITE = 100
 """Rows (pages, where rows are long) that a bite takes at most."""
 _PAGE_BYTES = 4_096
 ATTEMPT_BYTES = 1_024
 """What an attempt counts for: most answers are short."""
-
-
-async def in_steps(store: Store, step: Callable[[Transaction, P], P | None], place: P | None) -> None:
-    """Run `step` from `place` on until it returns None, each time from the place that it returned before."""
-    while place is not None:
-        here = place
-        place = await store.write(lambda tx, here=here: step(tx, here))  # type: ignore[misc]
-        await asyncio.sleep(PAUSE_S)
 
 
 def in_bites(bite: Callable[[P], P | None], place: P) -> P | None:

@@ -8,7 +8,8 @@ committed, in the order of commits, and only after that every waiting caller get
 misses a commit, also not when the caller that caused it has gone away meanwhile.
 
 While the database is *away* (`is_away`), or this node's right to it, everything is refused at once, also to read. When
-it is back, listeners are told that what was committed meanwhile is not known.
+it is back, listeners are told that what was committed meanwhile is not known. A group whose COMMIT was not answered is
+told as committed, or run again, once that is known.
 """
 
 from __future__ import annotations
@@ -115,7 +116,8 @@ class Store(Service):
     async def write(self, change: Callable[[Transaction], T]) -> T:
         """Run `change` in a group's transaction; its result once that is on disk.
 
-        Raises what `change` raises (nothing of it is kept), and UnavailableError when the database cannot be written.
+        Raises what `change` raises (nothing of it is kept), UnavailableError when the database cannot be written, and
+        UnknownEndError, one of those, if nobody can tell whether it was.
         Survives cancellation: what was queued is committed all the same.
         """
         if self._stopping:
@@ -158,7 +160,7 @@ class Store(Service):
         self._over.set()
         for change in self._writer.take_left():
             if not change.future.done():
-                change.future.set_exception(unknown_end())
+                change.future.set_exception(change.error or unknown_end())
 
     def _open(self) -> None:
         try:

@@ -1,7 +1,9 @@
 """What a change may do inside the group's transaction, and how a group's rows are written.
 
-Many changes share one transaction. Each adds its events and attempt records to lists; the lists are written together,
-a few statements for the whole group, just before the commit. Positions and sequences are given there, under the row
+Many changes share one transaction, and one that fails must cost its neighbours nothing. So a change reads, decides (it
+may raise), and adds what it writes. Its statements (`add_write`) run when it has returned, or before it reads again:
+then behind a savepoint, as it may still fail. Its events and attempt records go to lists that are written together, a
+few statements for the whole group, just before the commit. Positions and sequences are given there, under the row
 locks of `customer_positions`, so that their order is the order in which events become visible. Rows are locked in
 order of their keys, so that two nodes on one PostgreSQL cannot wait for each other.
 """
@@ -9,7 +11,7 @@ order of their keys, so that two nodes on one PostgreSQL cannot wait for each ot
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -144,8 +146,10 @@ class Committed(msgspec.Struct):
     `hurried` are pending deliveries that are due now, whatever was said before; `rewound` destinations some of whose
     pending deliveries have become due at a time in the past. `destinations` are those that `deliveries` go to, by key,
     as they are now; without those in `Store.deliver_to`.
-    `has_left_over` says that something is left to be done in small steps (`store.steps`).
-    `everything` says that what was committed is not known (the database went away during the commit): look again.
+    `has_left_over` says that something is left to be done in small steps (`store.steps`), `has_changed_accounts` that
+    credentials may be good no longer, or for less than before.
+    `everything` says that what was committed is not known (the database was away, and another node may have had it):
+    look again.
     """
 
     events: list[Event] = msgspec.field(default_factory=list)
@@ -157,7 +161,18 @@ class Committed(msgspec.Struct):
     hurried: set[int] = msgspec.field(default_factory=set)
     rewound: set[int] = msgspec.field(default_factory=set)
     has_left_over: bool = False
+    has_changed_accounts: bool = False
     everything: bool = False
+
+    def add(self, more: Committed) -> None:
+        """What another change of the same group found to tell; its events and deliveries are the group's."""
+        self.changed |= more.changed
+        self.woken |= more.woken
+        self.erased |= more.erased
+        self.hurried |= more.hurried
+        self.rewound |= more.rewound
+        self.has_left_over |= more.has_left_over
+        self.has_changed_accounts |= more.has_changed_accounts
 
 
 class Keys:
@@ -176,6 +191,13 @@ class Keys:
         for source in self._sources.values():
             source.forget()
 
+    def mark(self) -> dict[str, tuple[int, int]]:
+        return {name: source.mark() for name, source in self._sources.items()}
+
+    def restore(self, mark: dict[str, tuple[int, int]]) -> None:
+        for name, source in self._sources.items():
+            source.restore(mark.get(name, (0, 0)))
+
 
 class Transaction:
     """One group-commit transaction, as its changes see it. Lives on the writer's thread."""
@@ -184,7 +206,8 @@ class Transaction:
         self,
         connection: sa.Connection,
         keys: Keys,
-        customer_keys: dict[str, int],
+        customer_keys: Mapping[str, int],
+        committed: Committed,
         now_us: int,
         known_destinations: Container[int] = (),
     ) -> None:
@@ -192,30 +215,64 @@ class Transaction:
         self._keys = keys
         self._customer_keys = customer_keys
         self._known_destinations = known_destinations
+        self._total = committed
         self.now_us = now_us
-        self.committed = Committed()
+        self.has_written = False
+        self.learned: dict[str, int] = {}
+        """Customers' keys, by id, that are known for good once this is committed."""
         self._events: list[NewEvent] = []
         self._records: list[AttemptRecord] = []
-        self._touched = False
+        self._places: dict[tuple[str, str], int] = {}
+        self._own: Committed | None = None
+        self._writes: list[tuple[sa.Executable, Any]] = []
+        self._mark = (0, 0)
+        self._savepoint: dict[str, tuple[int, int]] | None = None
         self._statements = _statements(connection.dialect.name)
 
     @property
     def connection(self) -> sa.Connection:
-        """For statements of the change's own. A change that fails after asking for it costs the group a second run."""
-        self._touched = True
+        """For statements of this room's own, which run at once: behind a savepoint, as the change may still fail."""
+        self._write_now()
         return self._connection
 
     @property
     def reader(self) -> sa.Connection:
-        """For SELECT only: what a change must know before it decides."""
+        """For SELECT only: what a change must know before it decides. What it added before is there."""
+        if self._writes:
+            self._write_now()
         return self._connection
 
-    def add_event(self, event: NewEvent) -> str:
-        """Add an event, and its delivery to every destination that is on. Returns its id."""
+    @property
+    def committed(self) -> Committed:
+        """For what listeners are to be told of this change, if it is committed."""
+        if self._own is None:
+            self._own = Committed()
+        return self._own
+
+    def add_write(self, statement: sa.Executable, rows: Any = None) -> None:
+        """Run a statement once this change is decided; for each of `rows`, if they are given."""
+        self._writes.append((statement, rows))
+
+    def add_event(self, event: NewEvent, *, may_be_repeated: bool = False) -> str:
+        """Add an event, and its delivery to every destination that is on. Returns its id.
+
+        One that `may_be_repeated` is found by `added_event`.
+        """
         if not event.id:
             event = msgspec.structs.replace(event, id=new_event_id())
+        if may_be_repeated:
+            self._places[event.customer_id, event.id] = len(self._events)
         self._events.append(event)
         return event.id
+
+    def added_event(self, customer_id: str, event_id: str) -> NewEvent | None:
+        """An event with this id that the group has added and that the reader does not see yet."""
+        place = self._places.get((customer_id, event_id))
+        if place is None or place >= len(self._events):
+            return None
+        event = self._events[place]
+        # The one that was added may have been undone, and another one be in its place.
+        return event if (event.customer_id, event.id) == (customer_id, event_id) else None
 
     def record(self, record: AttemptRecord) -> None:
         """Write down how an attempt ended."""
@@ -223,34 +280,72 @@ class Transaction:
 
     def next_key(self, table: str) -> int:
         """A fresh key for a row of `table`."""
-        return self._keys.take(self.connection, table)[0]
+        return self._keys.take(self._connection, table)[0]
 
     def customer_key(self, customer_id: str) -> int:
         """The customer's own key. Raises NotFoundError."""
-        if customer_id not in self._customer_keys:
-            self._learn_customers(driver_cursor(self._connection), [customer_id])
-        return self._customer_keys[customer_id]
+        key = self._customer_keys.get(customer_id) or self.learned.get(customer_id)
+        if key is None:
+            self._learn_customers(driver_cursor(self.reader), [customer_id])
+            key = self.learned[customer_id]
+        return key
 
     def _learn_customers(self, cursor: Any, customer_ids: Sequence[str]) -> None:
         found = self._statements.select_customer.fetch_each(cursor, [(customer_id,) for customer_id in customer_ids])
         for customer_id, rows in zip(customer_ids, found, strict=True):
             if not rows:
                 raise NotFoundError(f"There is no customer {customer_id}.", reason="CUSTOMER_NOT_FOUND")
-            self._customer_keys[customer_id] = rows[0][0]
+            self.learned[customer_id] = rows[0][0]
 
-    def mark(self) -> tuple[int, int]:
-        """A place to come back to with `undo`, for a change that fails before it touched the database."""
-        self._touched = False
-        return len(self._events), len(self._records)
+    def learn_customer(self, customer_id: str, key: int) -> None:
+        """This change makes a customer with this key."""
+        self.learned[customer_id] = key
 
-    def undo(self, mark: tuple[int, int]) -> bool:
-        """Drop what was added since `mark`. False if the change used `connection`, so that only a rollback helps."""
-        del self._events[mark[0] :]
-        del self._records[mark[1] :]
-        return not self._touched
+    def begin_change(self) -> None:
+        """What is added from here on is one change's: `keep` it or `undo` it."""
+        self._mark = len(self._events), len(self._records)
+
+    def keep(self) -> None:
+        """The change has decided: write what it added, and tell what it told."""
+        if self._writes:
+            self._run_writes()
+        if self._savepoint is not None:
+            self._connection.exec_driver_sql("RELEASE SAVEPOINT change")
+            self._savepoint = None
+        if self._own is not None:
+            self._total.add(self._own)
+            self._own = None
+
+    def undo(self) -> None:
+        """The change has failed: it leaves no trace."""
+        del self._events[self._mark[0] :]
+        del self._records[self._mark[1] :]
+        self._writes.clear()
+        self.learned.clear()
+        self._own = None
+        if self._savepoint is not None:
+            self._connection.exec_driver_sql("ROLLBACK TO SAVEPOINT change")
+            self._connection.exec_driver_sql("RELEASE SAVEPOINT change")
+            self._keys.restore(self._savepoint)
+            self._savepoint = None
+
+    def _write_now(self) -> None:
+        """Write what was added before the change is decided."""
+        self.has_written = True
+        if self._savepoint is None:
+            self._savepoint = self._keys.mark()
+            self._connection.exec_driver_sql("SAVEPOINT change")
+        self._run_writes()
+
+    def _run_writes(self) -> None:
+        self.has_written = True
+        writes, self._writes = self._writes, []
+        for statement, rows in writes:
+            self._connection.execute(statement, rows)
 
     def flush(self) -> None:
         """Write the group's events, deliveries and attempt records."""
+        self.has_written = self.has_written or bool(self._events or self._records)
         if self._events:
             self._flush_events()
         if self._records:
@@ -258,10 +353,11 @@ class Transaction:
 
     def _flush_events(self) -> None:
         cursor = driver_cursor(self._connection)
-        unknown = {event.customer_id for event in self._events} - self._customer_keys.keys()
+        known, learned = self._customer_keys, self.learned
+        unknown = {event.customer_id for event in self._events} - known.keys() - learned.keys()
         if unknown:
             self._learn_customers(cursor, sorted(unknown))
-        new = [(self._customer_keys[event.customer_id], event) for event in self._events]
+        new = [(known.get(event.customer_id) or learned[event.customer_id], event) for event in self._events]
         self._events = []
         positions = self._give_positions(cursor, new)
         subjects = self._give_sequences(cursor, new)
@@ -280,7 +376,7 @@ class Transaction:
                     *(event.payload, self.now_us),
                 )
             )
-            self.committed.events.append(
+            self._total.events.append(
                 Event(
                     *(key, event.id, event.customer_id, event.type, event.subject, sequence, position),
                     *(event.payload, self.now_us),
@@ -310,7 +406,7 @@ class Transaction:
         targets = self._destinations_of(cursor, {customer_key for customer_key, _ in new})
         wanted = [
             (destination_key, customer_key, event)
-            for (customer_key, _), event in zip(new, self.committed.events[-len(new) :], strict=True)
+            for (customer_key, _), event in zip(new, self._total.events[-len(new) :], strict=True)
             for destination_key in targets.get((customer_key, ""), ())
         ]
         wanted += self._activeflow_deliveries(targets, new)
@@ -326,7 +422,7 @@ class Transaction:
                 for key, (destination_key, customer_key, event) in zip(keys, wanted, strict=True)
             ],
         )
-        self.committed.deliveries += [
+        self._total.deliveries += [
             Delivery(
                 *(key, destination_key, event.id, event.subject, event.sequence, event.position, event.payload),
                 *(event.type.partition("_")[0], now_us, now_us),
@@ -340,7 +436,7 @@ class Transaction:
         """Deliveries to an activeflow's own destination, in addition to the customer's."""
         return [
             (destination_key, customer_key, event)
-            for (customer_key, added), event in zip(new, self.committed.events[-len(new) :], strict=True)
+            for (customer_key, added), event in zip(new, self._total.events[-len(new) :], strict=True)
             if added.activeflow_id
             for destination_key in targets.get((customer_key, added.activeflow_id), ())
         ]
@@ -360,7 +456,7 @@ class Transaction:
         unknown = [key for key in destination_keys if key not in self._known_destinations]
         if unknown:
             found = load_destinations(cursor, self._connection.dialect.name, unknown)
-            self.committed.destinations.update((destination.key, destination) for destination in found)
+            self._total.destinations.update((destination.key, destination) for destination in found)
 
     def _flush_records(self) -> None:
         records, self._records = self._records, []
@@ -378,7 +474,7 @@ class Transaction:
             self._statements.postpone_delivery.run_many(cursor, [_postpone_row(record) for record in postponed])
         if moved:
             self._statements.make_due.run_many(cursor, [(key,) for key in moved])
-            self.committed.rewound.update(record.destination_key for record in moved.values())
+            self._total.rewound.update(record.destination_key for record in moved.values())
 
     def _failed_elsewhere(self, cursor: Any, failed: Sequence[AttemptRecord]) -> dict[int, AttemptRecord]:
         """What failed last at another uri than its destination has now: it waits for nothing, and is not given up."""

@@ -1,13 +1,14 @@
 """The writer's thread: commits what is queued as a group, and gets a lost session back.
 
-If a change fails and had only added events, just its own are dropped. If it had touched the database, or the group
-itself fails, the transaction is rolled back and its changes run again one by one, each in a transaction of its own
-(a savepoint for each would cost six times the group). A change may therefore run twice and must touch nothing but its
-transaction.
+If a change fails, what it added is dropped, and nobody else's. If a statement fails, the transaction is rolled back and
+its changes run again one by one, each in a transaction of its own (a savepoint for each would cost six times the
+group). A change may therefore run twice and must touch nothing but its transaction.
 
-On PostgreSQL the session can be lost, and the node's lock with it. The group that noticed is failed as a whole, for
-whether it was committed is not known. Then the thread tries to get session and lock back; until it has, the writer is
-*away* and everything is refused. If another node has the lock, or the time is up, it ends, and says why.
+On PostgreSQL the session can be lost, and the node's lock with it. Then the thread tries to get both back; until it
+has, the writer is *away* and everything is refused. If another node has the lock, or the time is up, it ends, and says
+why. A group that noticed before its COMMIT was sent is refused at once: nothing of it was accepted. One whose COMMIT
+was not answered waits until the database can be asked what became of it (`store.marker`): it is told as any other, or
+run again. Only if that cannot be found out are its callers told that it is not known.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import structlog
 
 from offhook.domain.errors import OffhookError, UnavailableError
 from offhook.store.clock import SteadyClock
-from offhook.store.database import Database, is_conflict, is_database_error, is_unavailable
+from offhook.store.database import Database, is_database_error, is_fault_of_ours, is_unavailable
 from offhook.store.refusals import reason_of
 from offhook.store.session import WritingSession
 from offhook.store.transaction import Committed, Keys, Transaction
@@ -35,8 +36,16 @@ _MAX_GROUP = 1_000
 _PAUSE_S = 0.25
 # What a database takes longer to refuse than this, it is not asked for by a whole group's changes one by one.
 _SLOW_S = 1.0
+# How often a group is run whose COMMITs are neither answered nor carried out.
+_MAX_RUNS = 5
 
 log = structlog.get_logger()
+
+
+class UnknownEndError(UnavailableError):
+    """Whether it was done is not known."""
+
+    default_reason = "OUTCOME_UNKNOWN"
 
 
 class Change(Generic[T]):
@@ -80,6 +89,7 @@ class Writer:
         self.clock = SteadyClock()
         # How often it went away, counted by the thread, and which absence the owner has seen the end of.
         self._absence = self._seen_absence = 0
+        self._is_committing = self._is_over = False
         self.group_count = 0
         self.change_count = 0
 
@@ -105,14 +115,17 @@ class Writer:
         self._queue.put(change)
 
     def take_left(self) -> list[Change[Any]]:
-        """What was queued, or begun, when the thread ended by itself."""
+        """What was begun, or queued, when the thread ended by itself, each with its error."""
         left = list(self._in_hand)
+        for begun in left:
+            begun.error = unknown_end()
         while True:
             try:
                 change = self._queue.get_nowait()
             except queue.Empty:
                 return left
             if change is not None:
+                change.error = _refusal()
                 left.append(change)
 
     async def stop(self) -> bool:
@@ -143,6 +156,8 @@ class Writer:
             return False
         self._in_hand, is_last = self._gather(first)
         self._commit_group(self._in_hand)
+        if self._is_over:
+            return False
         self._in_hand = ()
         return not is_last
 
@@ -163,7 +178,7 @@ class Writer:
         error = self._try(group)
         if error is None:
             return
-        if len(group) == 1 or self._session.is_lost:
+        if len(group) == 1 or self._session.is_lost or isinstance(error, UnknownEndError):
             self._fail(group, error)
             return
         for place, change in enumerate(group):
@@ -171,57 +186,104 @@ class Writer:
             error = self._try([change])
             if error is None:
                 continue
-            if is_unavailable(error) and (self._session.is_lost or time.monotonic() - began_s > _SLOW_S):
-                self._fail(group[place:], error)
+            is_slow = is_unavailable(error) and time.monotonic() - began_s > _SLOW_S
+            if is_slow or self._session.is_lost or isinstance(error, UnknownEndError):
+                self._fail([change], error)
+                self._fail(group[place + 1 :], _refusal())
                 return
             self._fail([change], error)
 
     def _try(self, group: Sequence[Change[Any]]) -> BaseException | None:
-        """Commit the group and tell of it, or what it failed of."""
+        """Commit the group and tell of it, or what it failed of: then it is not committed, or that is not known."""
+        for _ in range(_MAX_RUNS):
+            committed = Committed()
+            error = self._commit(group, committed)
+            if error is not None and self._is_in_doubt:
+                was_committed = self._find_out(error, len(group))
+                if was_committed is None:
+                    return unknown_end()
+                if was_committed:
+                    error = None
+                elif not self._database.is_sqlite:
+                    # Only the session was at fault.
+                    continue
+            if error is None:
+                self._owner.ended(group, committed)
+            return error
+        return _refusal()
+
+    def _commit(self, group: Sequence[Change[Any]], committed: Committed) -> BaseException | None:
+        """Run the group, write what it adds, and commit; what it failed of."""
         self.group_count += 1
         self.change_count += len(group)
+        self._is_committing = False
         try:
-            self._owner.ended(group, self._commit(group))
+            connection, marker = self._session.connection, self._session.marker
+            with connection.begin():
+                now_us, known = self.clock.now_us(), self.known_destinations
+                transaction = Transaction(connection, self._keys, self._customer_keys, committed, now_us, known)
+                marker.begin_group()
+                for change in group:
+                    self._run_change(change, transaction)
+                transaction.flush()
+                if transaction.has_written:
+                    marker.write(connection)
+                self._is_committing = True
         except BaseException as error:
             self._keys.forget()
             if not isinstance(error, OffhookError):
                 self._session.failed(error)
             return error
+        self._is_committing = False
+        marker.committed()
+        self._customer_keys.update(transaction.learned)
         return None
 
-    def _commit(self, group: Sequence[Change[Any]]) -> Committed:
-        connection = self._session.connection
-        with connection.begin():
-            now_us, known = self.clock.now_us(), self.known_destinations
-            transaction = Transaction(connection, self._keys, self._customer_keys, now_us, known)
-            for change in group:
-                self._run_change(change, transaction)
-            transaction.flush()
-        return transaction.committed
+    @property
+    def _is_in_doubt(self) -> bool:
+        """Whether a COMMIT was sent, and it is not known what became of it."""
+        return self._is_committing and not self._session.is_open
+
+    def _find_out(self, error: BaseException, change_count: int) -> bool | None:
+        """Whether the group in doubt is committed; None if nobody can tell."""
+        log.warning("store.commit_unanswered", error=reason_of(error), change_count=change_count)
+        if not self._reopen():
+            self._is_over = True
+            return None
+        return self._session.marker.was_committed
+
+    def _reopen(self) -> bool:
+        if self._database.is_sqlite:
+            # Nobody else can have been here: if it can be asked at once, the writer was not away.
+            try:
+                self._session.reopen()
+            except Exception:
+                self._session.drop()
+            else:
+                return True
+        return self._regain()
 
     def _run_change(self, change: Change[Any], transaction: Transaction) -> None:
-        mark = transaction.mark()
+        transaction.begin_change()
         change.error = None
         try:
             change.result = change.run(transaction)
+            transaction.keep()
         except Exception as error:
             change.error = error
-            if not transaction.undo(mark):
+            # A statement that failed has ended PostgreSQL's transaction, whatever it was: nothing more can be kept.
+            if is_database_error(error):
                 raise
+            transaction.undo()
 
     def _fail(self, group: Sequence[Change[Any]], error: BaseException) -> None:
-        committed = Committed()
-        if self._session.is_lost:
-            # Listeners are told when it is back.
-            error = unknown_end()
-        elif is_database_error(error) and not is_conflict(error):
+        if is_database_error(error) and not is_fault_of_ours(error):
             log.error("store.write_failed", error=reason_of(error), change_count=len(group))
-            # The answer to COMMIT may be what was lost: whoever keeps something in memory has to look again.
-            committed = Committed(everything=True)
             error = _refusal()
         for change in group:
             change.error = error
-        self._owner.ended(group, committed)
+        # What nobody can tell of this group, nobody can tell of what was written beside it.
+        self._owner.ended(group, Committed(everything=isinstance(error, UnknownEndError)))
 
     def _regain(self) -> bool:
         """Get the lost session back, refusing meanwhile what is still queued. Whether to go on."""
@@ -278,8 +340,8 @@ def _refusal() -> UnavailableError:
     return UnavailableError("The database cannot be written right now. Nothing was accepted; try again in a moment.")
 
 
-def unknown_end() -> UnavailableError:
+def unknown_end() -> UnknownEndError:
     """What a caller is told whose change may have been committed, or not."""
-    return UnavailableError(
+    return UnknownEndError(
         "The database went away. Whether this was accepted is not known; repeat it with the same id or Idempotency-Key."
     )

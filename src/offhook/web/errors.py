@@ -64,6 +64,8 @@ REASONS: dict[str, str] = {
     "PAYLOAD_TOO_LARGE": "The request or an event is larger than the limit.",
     "RATE_LIMIT_EXCEEDED": "Too many requests; Retry-After says when to come back.",
     "SERVICE_UNAVAILABLE": "Something this depends on is not there right now. Nothing was done; try again.",
+    "OUTCOME_UNKNOWN": "The database went away, and whether this was done is not known. Repeat it with the same id or "
+    "Idempotency-Key.",
     "QUERY_TOO_LONG": "The answer would take too long to find. Ask for less, or try again in a moment.",
     "INTERNAL": "A fault of ours. The request id finds it in the server's log.",
 }

@@ -13,6 +13,7 @@ from offhook.domain.call import Call
 from offhook.domain.networks import NetworkPolicy
 from offhook.domain.publication import PublishLimits
 from offhook.store.deliveries import AttemptRow
+from offhook.store.replay import Replay
 from offhook.store.store import Store
 from offhook.web.limits import Buckets, Rate
 from offhook.web.origins import OwnOrigins
@@ -33,6 +34,18 @@ class WebhookTester(Protocol):
 
     async def send_test(self, customer_id: str, event_type: str) -> AttemptRow:
         """The attempt. Raises ConflictError if the webhook is off, InvalidError (type)."""
+        ...
+
+
+class EventLog(Protocol):
+    """What the API asks to be done to a customer's log in many small commits."""
+
+    async def replay(self, customer_id: str, wanted: Replay) -> int:
+        """Send the wanted events again; how many. Raises NotFoundError, ConflictError."""
+        ...
+
+    async def erase(self, customer_id: str, subject: str) -> int:
+        """Erase a subject's payloads for good; how many. Raises NotFoundError."""
         ...
 
 
@@ -67,6 +80,7 @@ class Services:
         authenticator: Authenticator,
         policy: NetworkPolicy,
         tester: WebhookTester,
+        log: EventLog,
         calls: CallControl,
         readiness: Readiness,
         registry: CollectorRegistry,
@@ -77,6 +91,7 @@ class Services:
         self.authenticator = authenticator
         self.policy = policy
         self.tester = tester
+        self.log = log
         self.calls = calls
         self.readiness = readiness
         self.registry = registry

@@ -16,9 +16,8 @@ from offhook.domain.errors import InvalidError
 from offhook.domain.event import Event
 from offhook.domain.times import from_us, rfc3339, to_us
 from offhook.store.deliveries import AttemptRow, DeliveryRow, attempts_of_event, deliveries_of_event
-from offhook.store.erasing import erase_subject
 from offhook.store.events import get_event, list_events
-from offhook.store.replay import Replay, replay, resend
+from offhook.store.replay import Replay, resend
 from offhook.web.asking import AnyRequest, customer_in, page_size_of, services_of
 from offhook.web.pieces import JsonInPieces
 
@@ -175,7 +174,7 @@ async def send_again(request: AnyRequest, event_id: str) -> ResendAnswer:
 async def replay_many(request: AnyRequest, data: ReplayRequest) -> Count:
     """Send a stretch of the log again: what failed, or all of it. What is still on its way is left alone."""
     customer_id = await customer_in(request, ADMIN)
-    return Count(await replay(services_of(request).store, customer_id, _wanted(data)))
+    return Count(await services_of(request).log.replay(customer_id, _wanted(data)))
 
 
 @delete("/v1.0/events", status_code=200, tags=["events"])
@@ -192,7 +191,7 @@ async def erase(request: AnyRequest, subject: str = "") -> Count:
             reason="MISSING_REQUEST_PARAMETER",
             field="subject",
         )
-    return Count(await erase_subject(services_of(request).store, customer_id, subject))
+    return Count(await services_of(request).log.erase(customer_id, subject))
 
 
 def _wanted(data: ReplayRequest) -> Replay:
