@@ -124,7 +124,7 @@ def test_when_another_has_the_lock_the_server_ends_and_commits_nothing_any_more(
             pass
         count = operator.execute("SELECT count(*) FROM events").fetchone()
         state = operator.execute("SELECT key, status, attempt_count FROM deliveries ORDER BY key").fetchall()
-        assert exit_code(server, 12) == 1
+        assert exit_code(server, 30) == 1
         assert operator.execute("SELECT count(*) FROM events").fetchone() == count
         assert operator.execute("SELECT key, status, attempt_count FROM deliveries ORDER BY key").fetchall() == state, (
             "something was written without the lock"
