@@ -22,8 +22,9 @@ from typing import Any, TypeVar
 
 import psycopg
 import sqlalchemy as sa
+from psycopg import generators
 from psycopg.abc import PQGen
-from psycopg.pq import TransactionStatus
+from psycopg.pq import ExecStatus, TransactionStatus
 
 from offhook.domain.errors import MisconfiguredError
 
@@ -87,15 +88,19 @@ class Session(psycopg.Connection[Any]):
             return
         words, self.last_words = self.last_words, ""
         try:
-            cursor = self.execute(f"{words}; COMMIT" if words else "COMMIT", prepare=False)
-            while cursor.nextset():
-                pass
+            with self.lock:
+                # A cursor would cost more than the server needs.
+                self.pgconn.send_query(f"{words}; COMMIT".encode() if words else b"COMMIT")
+                results = self.wait(generators.execute(self.pgconn))
+            for result in results:
+                if result.status != ExecStatus.COMMAND_OK:
+                    raise psycopg.errors.error_from_result(result, encoding=self.info.encoding)
         except psycopg.Error:
             # SQLAlchemy takes a COMMIT for the end, also one that failed.
             with suppress(psycopg.Error):
                 self.rollback()
             raise
-        if cursor.statusmessage != "COMMIT":
+        if results[-1].command_status != b"COMMIT":
             raise psycopg.errors.InFailedSqlTransaction("a statement had failed: rolled back")
 
     def wait(self, gen: PQGen[T], *rest: Any, **more: Any) -> T:
