@@ -68,7 +68,7 @@ READS: dict[str, tuple[Callable[[sa.Connection, str, str], object], str]] = {
 CHANGES: dict[str, tuple[Callable[[Transaction, str, str], object], str]] = {
     "resend": (replay.resend, "deliveries_event"),
     "replay": (
-        lambda tx, customer, e: replay._replay_step(tx, customer, replay.Replay(after=0), 0, 9),
+        lambda tx, customer, e: replay.replay_step(tx, customer, replay.Replay(after=0), 0, 9),
         "deliveries_event",
     ),
     "prune": (lambda tx, c, e: retention.prune_step(tx, OLD), "deliveries_event"),
