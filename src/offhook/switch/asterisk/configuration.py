@@ -40,8 +40,8 @@ congestion=480+620/250,0/250
 # Text messages: without their module a SIP MESSAGE is refused, instead of becoming a call.
 # Transfers: with their module any INVITE may take the place of a running call by Replaces, past every rule and whatever
 # allow_transfer says. Without it Replaces means nothing, and an INVITE with it is a call like any other.
-# Device states: an event stream that follows them can hang Asterisk for good when it is cut (asterisk, issue 2170).
 # A REFER within a call is then not answered at all (measured); a phone gives up after 32 s (RFC 3261, timer F).
+# Device states: an event stream that follows them can hang Asterisk for good when it is cut (asterisk, issue 2170).
 _UNWANTED = """
 chan_iax2 chan_unistim chan_console chan_motif chan_audiosocket chan_sip chan_skinny chan_mgcp chan_oss chan_alsa
 chan_phone chan_websocket res_pjsip_transport_websocket res_http_post res_snmp
