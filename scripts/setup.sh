@@ -36,7 +36,7 @@ install_python_packages() {
     [ "$1" = test ] && groups="--group dev" || groups="--no-dev"
     say "installing the Python packages of uv.lock (about a minute the first time)"
     # shellcheck disable=SC2086
-    .venv/bin/uv sync -q --frozen --inexact $groups
+    .venv/bin/uv sync -q --compile-bytecode --frozen --inexact $groups
     done_with "python-$1" "$stamp"
 }
 

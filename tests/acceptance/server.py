@@ -43,8 +43,10 @@ def wait_until(condition: Callable[[], Any], what: str, patience_s: float = PATI
 
 
 def clean_environment(**more: str) -> dict[str, str]:
-    """The environment without anything of ours in it."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("OFFHOOK_")} | more
+    """The environment without anything of ours in it, nor what makes every start compile all of our code again."""
+    rest = {name: value for name, value in os.environ.items() if not name.startswith("OFFHOOK_")}
+    rest.pop("PYTHONDONTWRITEBYTECODE", None)
+    return rest | more
 
 
 def offhook(*arguments: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -27,6 +27,15 @@ def fail(self, group):
 whole, Writer._commit_group = Writer._commit_group, fail
 """
 
+_PUBLISHING = """
+from offhook.store.writer import Writer
+def fail(self, group):
+    if any("publish" in change.run.__qualname__ for change in group):
+        raise SystemExit
+    whole(self, group)
+whole, Writer._commit_group = Writer._commit_group, fail
+"""
+
 _RECORDER = """
 from offhook.delivery.recorder import Recorder
 async def fail(self):
@@ -115,6 +124,16 @@ def test_a_node_whose_writer_died_does_not_accept_for_ever(
     server.start()
     (tmp_path / "trigger").write_text("now")
     assert server.request("POST", "/v1.0/events", {"type": "a", "data": {}})[0] == 503
+    ended(server, "store writer")
+
+
+def test_whoever_waits_when_the_writer_dies_is_told_that_the_end_is_not_known(
+    faulty: Callable[..., OffhookServer],
+) -> None:
+    server = faulty(_PUBLISHING)
+    server.start()
+    status, answer = server.request("POST", "/v1.0/events", {"type": "a", "data": {}})
+    assert (status, answer["error"]["status"], answer["error"]["reason"]) == (503, "UNAVAILABLE", "OUTCOME_UNKNOWN")
     ended(server, "store writer")
 
 

@@ -97,11 +97,12 @@ class Refusal(msgspec.Struct, frozen=True):
 
 def refusal_of(error: BaseException, request_id: str) -> Refusal:
     """The answer for an error. One that is not ours is logged, and tells the client nothing but the request id."""
-    if not isinstance(error, OffhookError) or type(error) not in STATUS_OF:
+    known = next((STATUS_OF[kind] for kind in type(error).__mro__ if kind in STATUS_OF), None)
+    if not isinstance(error, OffhookError) or known is None:
         log.error("web.internal_error", request_id=request_id, exc_info=error)
         message = "Something went wrong on our side. Give the operator the request id."
         return _refusal(500, "INTERNAL", "INTERNAL", message, request_id, [])
-    code, status = STATUS_OF[type(error)]
+    code, status = known
     details = list(error.details)
     if error.field is not None:
         place = {} if error.index is None else {"index": error.index}
