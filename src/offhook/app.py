@@ -26,10 +26,14 @@ from offhook.delivery.tester import SampleSender
 from offhook.domain.networks import NetworkPolicy
 from offhook.domain.publication import PublishLimits
 from offhook.domain.retry import RetryPolicy
+from offhook.domain.switch_commands import ToSwitch
 from offhook.folder import DataFolder, Profile
 from offhook.node.service import Closing
 from offhook.node.supervisor import Supervisor
 from offhook.outbound.http import HttpSender
+from offhook.running.lanes import Lanes
+from offhook.running.runner import Runner
+from offhook.running.timers import Timers
 from offhook.settings.areas import Settings
 from offhook.store.customers import count_customers, first_customer_id
 from offhook.store.database import Database, sqlite_url
@@ -42,7 +46,8 @@ from offhook.switch.asterisk.own import own_asterisk
 from offhook.switch.asterisk.switch import AsteriskSwitch
 from offhook.switch.asterisk.watch import AsteriskWatch
 from offhook.telephony.calls import CallService, NoCalls, end_open_calls
-from offhook.telephony.live_call import CallSettings
+from offhook.telephony.nouns import COMMAND_TYPE, NOUNS
+from offhook.telephony.settings import CallSettings
 from offhook.web.app import create_app
 from offhook.web.limits import Rate
 from offhook.web.server import WebServer, listen
@@ -91,7 +96,9 @@ class Node:
         settings, supervisor = self._settings, self._supervisor
         listening = listen(settings.server.host, settings.server.port)
         try:
-            store = self._store = await supervisor.add(Store(open_database(settings, self._folder.path)))
+            store = self._store = await supervisor.add(
+                Store(open_database(settings, self._folder.path), NOUNS, COMMAND_TYPE)
+            )
             await self._first_start(store)
             asterisk = await self._find_asterisk()
             registry = _registry()
@@ -192,9 +199,15 @@ class Node:
             """Until customers have numbers, every number is the first customer's."""
             return await store.read(first_customer_id)
 
-        switch = AsteriskSwitch(asterisk)
+        switch = AsteriskSwitch(asterisk, store.now)
+        runner = Runner(store)
+        lanes = Lanes(runner, store)
+        timers = Timers(runner, store)
+        lanes.register(ToSwitch, switch)
         settings = CallSettings(ring_time=self._settings.switch.ring_time, greeting=self._settings.switch.greeting)
-        service = CallService(store, switch, owner_of_number, settings)
+        service = CallService(store, runner, lanes, timers, switch, owner_of_number, settings)
+        for part in (runner, lanes, timers):
+            await self._supervisor.add(part)
         # The calls are stopped first, while the switch can still be told to end them.
         self._switch = await self._supervisor.add(switch, restart=True)
         calls = await self._supervisor.add(service)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.receiver import Receiver
+from tests.acceptance.receiver import Received, Receiver
 from tests.acceptance.server import OffhookServer, free_port, wait_until
 from tests.examples.conftest import node as node
 from tests.examples.program import EXAMPLES, running
@@ -21,6 +21,8 @@ from tests.sipp.phone import sipp_command
 
 SCENARIO = Path(__file__).parents[2] / "scripts" / "call.xml"
 WHOLE_CALL = ["call_created", "call_ringing", "call_answered", "call_updated", "call_updated", "call_hungup"]
+# One for each of its actions: it rings, is answered, hears the greeting, and then itself.
+WHOLE_FLOW = ["activeflow_created", *["activeflow_updated"] * 4, "activeflow_deleted"]
 
 
 class PhoneServer(OffhookServer):
@@ -59,8 +61,13 @@ def server(tmp_path: Path, receiver: Receiver) -> Iterator[PhoneServer]:
     assert server.stop() == 0
 
 
-def types(receiver: Receiver) -> list[str]:
-    return [received.type for received in receiver.first_arrivals()]
+def arrivals(receiver: Receiver, kind: str = "call") -> list[Received]:
+    """What came of subjects of that kind, in the order in which it came first."""
+    return [received for received in receiver.first_arrivals() if received.subject.startswith(f"{kind}/")]
+
+
+def types(receiver: Receiver, kind: str = "call") -> list[str]:
+    return [received.type for received in arrivals(receiver, kind)]
 
 
 def wait_for(receiver: Receiver, event_type: str) -> None:
@@ -72,7 +79,7 @@ def the_end(receiver: Receiver) -> dict[str, str]:
     wait_for(receiver, "call_hungup")
     assert types(receiver).count("call_hungup") == 1
     assert types(receiver)[-1] == "call_hungup"
-    data: dict[str, str] = receiver.first_arrivals()[-1].event["data"]
+    data: dict[str, str] = arrivals(receiver)[-1].event["data"]
     return data
 
 
@@ -97,8 +104,11 @@ def test_a_dialled_number_becomes_signed_webhooks_in_order(
     assert server.dial(tmp_path, talk_s=2.5).wait(40) == 0
     end = the_end(receiver)
     assert types(receiver) == WHOLE_CALL
-    assert [received.sequence for received in receiver.first_arrivals()] == [1, 2, 3, 4, 5, 6]
-    assert {received.subject for received in receiver.snapshot()} == {f"call/{end['id']}"}
+    wait_until(lambda: "activeflow_deleted" in types(receiver, "activeflow"), "the end of its flow")
+    assert types(receiver, "activeflow") == WHOLE_FLOW
+    for kind, named in (("call", end["id"]), ("activeflow", end["activeflow_id"])):
+        assert [received.sequence for received in arrivals(receiver, kind)] == [1, 2, 3, 4, 5, 6]
+        assert {received.subject for received in arrivals(receiver, kind)} == {f"{kind}/{named}"}
     assert (end["hangup_by"], end["hangup_reason"], end["direction"]) == ("remote", "normal", "incoming")
     assert end["tm_create"] < end["tm_ringing"] < end["tm_progressing"] < end["tm_hangup"]
     receiver.verify_all(server.credentials["webhook_secret"])

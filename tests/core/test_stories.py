@@ -9,9 +9,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from offhook.domain.call import MOVES
 from tests.core.story import Story, call_of
 
+MOVES = {
+    "dialing": {"ringing", "progressing", "terminating", "canceling", "hangup"},
+    "ringing": {"progressing", "terminating", "canceling", "hangup"},
+    "progressing": {"terminating", "hangup"},
+    "terminating": {"hangup"},
+    "canceling": {"hangup"},
+    "hangup": set(),
+}
+"""Where a call may go from each status (facts, section 4.1)."""
 ONCE = ("call_created", "call_ringing", "call_answered", "call_hungup", "activeflow_created", "activeflow_deleted")
 
 

@@ -12,10 +12,14 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from offhook.domain.call import Call
+from offhook.domain.catalogue.call import Call
 from offhook.domain.ids import new_uuid
 from offhook.domain.signature import new_secret
-from offhook.store.calls import list_calls
+from offhook.domain.switch_commands import ToSwitch
+from offhook.node.service import Service
+from offhook.running.lanes import Lanes
+from offhook.running.runner import Runner
+from offhook.running.timers import Timers
 from offhook.store.customers import add_customer, first_customer_id
 from offhook.store.database import Database, sqlite_url
 from offhook.store.store import Store
@@ -23,7 +27,8 @@ from offhook.store.transaction import Committed, Transaction
 from offhook.switch.asterisk.ari import AriEndpoint
 from offhook.switch.asterisk.switch import AsteriskSwitch
 from offhook.telephony.calls import CallService
-from offhook.telephony.live_call import CallSettings
+from offhook.telephony.nouns import COMMAND_TYPE, NOUNS
+from offhook.telephony.settings import CallSettings
 from tests.running import Running
 from tests.sipp.switches import SharedAsterisk, eventually
 
@@ -41,16 +46,32 @@ def asterisk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedAsteris
 class Node:
     """What one server would run, on a database that a later one may open again."""
 
-    def __init__(
-        self, store: Store, switch: AsteriskSwitch, calls: CallService, customer_id: str, running: Running
-    ) -> None:
+    def __init__(self, store: Store, endpoint: AriEndpoint, customer_id: str, running: Running) -> None:
         self.store = store
-        self.switch = switch
-        self.calls = calls
         self.customer_id = customer_id
         self.running = running
+        self.takes_calls = True
         self.events: list[tuple[str, dict[str, Any]]] = []
+        """Those of calls: type and data."""
+        self.flow_events: list[tuple[str, dict[str, Any]]] = []
         store.subscribe(self._note)
+        self.runner = Runner(store)
+        self.lanes = Lanes(self.runner, store)
+        self.timers = Timers(self.runner, store)
+        self.switch = AsteriskSwitch(endpoint, store.now)
+
+    async def start(self, settings: CallSettings) -> None:
+        self.calls = CallService(
+            self.store, self.runner, self.lanes, self.timers, self.switch, self._owner_of_number, settings
+        )
+        self.lanes.register(ToSwitch, self.switch)
+        for service in self.services:
+            await self.running.add(service)
+
+    @property
+    def services(self) -> list[Service]:
+        """In the order of their start, without the store."""
+        return [self.runner, self.lanes, self.timers, self.switch, self.calls]
 
     def types(self, call_id: str = "") -> list[str]:
         """The types of the events so far, of one call or of all."""
@@ -65,19 +86,29 @@ class Node:
         await eventually(lambda: self.types().count(type_) >= count, f"{count} {type_}: {self.types()}", timeout_s)
         return self.last(type_)
 
+    def flow_types(self, activeflow_id: str = "") -> list[str]:
+        """The same of activeflows."""
+        return [type_ for type_, data in self.flow_events if activeflow_id in ("", data["id"])]
+
     async def all_calls(self) -> list[Call]:
         """What REST would list, newest first."""
         page = await self.store.read(
-            lambda connection: list_calls(connection, self.customer_id, page_token="", page_size=100)
+            lambda connection: self.store.tables.page(
+                connection, "call", self.customer_id, page_token="", page_size=100
+            )
         )
-        return page.result
+        return [state.call for state in page.result]
+
+    async def _owner_of_number(self, _: str) -> str | None:
+        return self.customer_id if self.takes_calls else None
 
     def _note(self, committed: Committed) -> None:
         for event in committed.events:
             envelope = msgspec.json.decode(event.payload)
             assert envelope["type"] == event.type
-            assert event.subject == f"call/{envelope['data']['id']}"
-            self.events.append((event.type, envelope["data"]))
+            kind, _, named = event.subject.partition("/")
+            assert named == envelope["data"]["id"]
+            (self.events if kind == "call" else self.flow_events).append((event.type, envelope["data"]))
 
 
 @contextlib.asynccontextmanager
@@ -86,7 +117,7 @@ async def running_node(
 ) -> AsyncIterator[Node]:
     """A node that is connected. It ends gracefully, unless the test has killed it (see `die`)."""
     running = Running()
-    store = await running.add(Store(Database(sqlite_url(database))))
+    store = await running.add(Store(Database(sqlite_url(database)), NOUNS, COMMAND_TYPE))
     customer_id = await store.read(_first_customer) or new_uuid()
 
     def create(tx: Transaction) -> None:
@@ -95,16 +126,11 @@ async def running_node(
 
     await store.write(create)
 
-    async def owner_of_number(_: str) -> str | None:
-        return customer_id if takes_calls else None
-
-    switch = AsteriskSwitch(endpoint)
-    calls = CallService(store, switch, owner_of_number, settings)
-    node = Node(store, switch, calls, customer_id, running)
-    await running.add(switch)
-    await running.add(calls)
+    node = Node(store, endpoint, customer_id, running)
+    node.takes_calls = takes_calls
+    await node.start(settings)
     try:
-        await eventually(lambda: switch.is_connected, "the switch is connected")
+        await eventually(lambda: node.switch.is_connected, "the switch is connected")
         yield node
     finally:
         await running.stop()
@@ -112,9 +138,8 @@ async def running_node(
 
 async def die(node: Node) -> None:
     """End as by kill -9: nothing is said to the switch, nothing more is written."""
-    node.switch.listen(lambda _: None)
-    await node.running.abandon(node.calls)
-    await node.running.abandon(node.switch)
+    for service in reversed(node.services):
+        await node.running.abandon(service)
 
 
 def _first_customer(connection: sa.Connection) -> str | None:

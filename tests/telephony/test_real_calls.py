@@ -11,12 +11,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from offhook.domain.catalogue.activeflow import Activeflow
 from offhook.domain.catalogue.call import Call
 from offhook.domain.errors import NotFoundError
 from offhook.domain.ids import NIL_UUID, new_uuid
-from offhook.switch.asterisk.ari import AriClient, AriRefusedError
+from offhook.switch.asterisk.ari import AriClient
 from offhook.telephony.calls import end_open_calls
-from offhook.telephony.live_call import CallSettings
+from offhook.telephony.settings import CallSettings
 from tests.sipp.ear import listening
 from tests.sipp.phone import phone
 from tests.sipp.proxy import Proxy
@@ -24,6 +25,8 @@ from tests.sipp.switches import SharedAsterisk, eventually, own_asterisk
 from tests.telephony.conftest import PATIENT, QUICK, die, running_node
 
 ANSWERED = ["call_created", "call_ringing", "call_answered", "call_updated", "call_updated"]
+# It rings, is answered, hears the greeting, and then itself.
+WHOLE_FLOW = ["activeflow_created", *["activeflow_updated"] * 4, "activeflow_deleted"]
 
 
 async def nothing_left(asterisk: SharedAsterisk) -> None:
@@ -49,12 +52,18 @@ async def test_a_call_is_answered_and_the_caller_hangs_up(asterisk: SharedAsteri
         assert [shape.status for shape in shapes] == [
             "dialing", "ringing", "progressing", "progressing", "progressing", "hangup",
         ]  # fmt: skip
-        assert [shape.action.type for shape in shapes] == ["", "", "answer", "play", "echo", "echo"]
+        assert [shape.action.type for shape in shapes] == ["", "sleep", "answer", "play", "echo", "echo"]
         last = shapes[-1]
         assert (last.hangup_by, last.hangup_reason) == ("remote", "normal")
         assert (last.source.type, last.source.target, last.source.target_name) == ("tel", "+15550100123", "R. Miller")
         assert (last.destination.type, last.destination.target) == ("tel", "+15550100200")
-        assert (last.direction, last.activeflow_id, last.flow_id) == ("incoming", NIL_UUID, NIL_UUID)
+        assert (last.direction, last.flow_id) == ("incoming", NIL_UUID)
+        assert node.flow_types() == node.flow_types(last.activeflow_id) == WHOLE_FLOW
+        flows = [msgspec.convert(data, Activeflow, strict=True) for _, data in node.flow_events]
+        assert [flow.current_action.type for flow in flows] == ["", "sleep", "answer", "play", "echo", "echo"]
+        assert [action.type for action in flows[-1].executed_actions] == ["sleep", "answer", "play", "echo"]
+        assert {(flow.reference_type, flow.reference_id) for flow in flows} == {("call", last.id)}
+        assert [flow.status for flow in flows] == [*["running"] * 5, "ended"]
         times = [last.tm_create, last.tm_ringing, last.tm_progressing, last.action.tm_execute, last.tm_hangup]
         moments = [datetime.fromisoformat(str(time)) for time in times]
         assert moments == sorted(moments)
@@ -187,54 +196,6 @@ async def test_the_echo_follows_the_greeting_at_once_in_each_of_twenty_calls(
     assert max(gaps_s) < 1
 
 
-@pytest.mark.parametrize("made", ["bridge", "channel", "both joined"])
-async def test_a_server_that_was_killed_while_it_made_the_echo_makes_it_anew(
-    asterisk: SharedAsterisk, tmp_path: Path, made: str
-) -> None:
-    async with AsyncExitStack() as phones:
-        ear = await phones.enter_async_context(listening())
-        async with running_node(tmp_path / "db", asterisk.endpoint) as before:
-            calling = phone("waits_for_bye", asterisk.sip, tmp_path / "sipp", rtp_port=ear.port)
-            p = await phones.enter_async_context(calling)
-            echoing = await before.saw("call_updated", 2)
-            await ear.says_until_heard()
-            await die(before)
-        # What there would be, had it been killed a few milliseconds earlier. Whoever makes it is connected.
-        async with AriClient(asterisk.endpoint) as ari, ari.stream():
-            (bridge,) = await ari.get("bridges")
-            name = bridge["id"]
-            (caller,) = [channel["id"] for channel in await ari.get("channels") if "PJSIP" in channel["name"]]
-            await ari.delete(f"channels/{name}")
-            await ari.delete(f"bridges/{name}")
-            await eventually(lambda: has_no_echo(ari), "it is gone")
-            await ari.post(f"bridges/{name}", type="mixing")
-            if made != "bridge":
-                await ari.post("channels/create", endpoint="Local/s@offhook-echo/n", app="offhook", channelId=name)
-            if made == "both joined":
-                await eventually(lambda: joined(ari, name, caller), "they are joined")
-        ear.heard.clear()
-        async with running_node(tmp_path / "db", asterisk.endpoint) as after:
-            await ear.says_until_heard()
-            await after.calls.hang_up(after.customer_id, echoing["id"])
-            await p.done()
-            await after.saw("call_hungup")
-    await nothing_left(asterisk)
-
-
-async def has_no_echo(ari: AriClient) -> bool:
-    return not await ari.get("bridges") and all("PJSIP" in one["name"] for one in await ari.get("channels"))
-
-
-async def joined(ari: AriClient, name: str, caller: str) -> bool:
-    """It can be done once the channel is in the application, a moment after it was made."""
-    try:
-        await ari.post(f"bridges/{name}/addChannel", channel=f"{caller},{name}")
-    except AriRefusedError as error:
-        assert error.status == 422  # noqa: PT017 - any other is a fault
-        return False
-    return True
-
-
 async def test_without_a_server_callers_hear_503(asterisk: SharedAsterisk, tmp_path: Path) -> None:
     async with phone("refused_503", asterisk.sip, tmp_path / "before") as p:
         await p.done()
@@ -280,11 +241,12 @@ async def test_a_graceful_stop_ends_calls(asterisk: SharedAsterisk, tmp_path: Pa
 
 async def test_a_killed_server_goes_on_with_a_call_that_lives(asterisk: SharedAsterisk, tmp_path: Path) -> None:
     async with AsyncExitStack() as phones:
-        async with running_node(tmp_path / "db", asterisk.endpoint, PATIENT) as before:
+        long = CallSettings(ring_time=timedelta(seconds=3))
+        async with running_node(tmp_path / "db", asterisk.endpoint, long) as before:
             p = await phones.enter_async_context(phone("waits_for_bye", asterisk.sip, tmp_path / "sipp"))
             await before.saw("call_ringing")
             await die(before)
-        async with running_node(tmp_path / "db", asterisk.endpoint, QUICK) as after:
+        async with running_node(tmp_path / "db", asterisk.endpoint) as after:
             echoing = await after.saw("call_updated", 2)
             assert after.types() == ["call_answered", "call_updated", "call_updated"]
             assert echoing["id"] == before.last("call_created")["id"]

@@ -16,12 +16,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Container, Sequence
+from datetime import datetime
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 import structlog
 
 from offhook.domain.errors import OffhookError, UnavailableError
+from offhook.domain.times import from_us
 from offhook.node.service import Service
 from offhook.store.clock import SteadyClock
 from offhook.store.database import MAX_API_READ, Database, is_database_error
@@ -69,6 +71,10 @@ class Store(Service):
     @clock.setter
     def clock(self, clock: SteadyClock) -> None:
         self._writer.clock = clock
+
+    def now(self) -> datetime:
+        """The clock's time."""
+        return from_us(self._writer.clock.now_us())
 
     @property
     def is_away(self) -> bool:

@@ -1,9 +1,12 @@
-"""Every call there is: new ones, those of before a restart, and what the API asks of them.
+"""Hearing a switch, and comparing what it has with what we know: how telephony's inputs come to the rules.
 
-Theory of operation. The switch's inputs are sorted to the calls whose channels they are about. When the switch
-is connected, at first or again, what it has is compared with what we know (`_reconcile`): a call whose channel is
-there goes on where it was; one whose channel is gone has ended; a caller whom nobody knows gets a call now. While the
-switch is out of reach its calls wait, and after `lost_after` they are over.
+Theory of operation. What a switch tells is sorted to the calls whose channels it is about, and told to the runner, in
+order. A caller who is new gets a call, once it is known whose number was dialled; what is said of the channel meanwhile
+waits for that. When the switch is connected, at first or again, what it has is compared with what we know
+(`reconcile`); only when the calls have been told of that do their commands and their timers go on. While the switch is
+out of reach its calls stand still, and after `lost_after` they are over.
+
+Nothing is decided here, and nothing commanded but the end of a channel that belongs to nobody.
 """
 
 from __future__ import annotations
@@ -15,77 +18,72 @@ from typing import Any
 
 import structlog
 
-from offhook.domain import call as rules
-from offhook.domain.call import Call, Step, is_open
+from offhook.domain.catalogue.call import Call
 from offhook.domain.errors import UnavailableError
 from offhook.domain.ids import new_uuid
+from offhook.domain.inputs import activeflow
+from offhook.domain.inputs.call import KIND, Arrived, HangUpAsked, Lost
+from offhook.domain.step import Tell
+from offhook.domain.switch_commands import HangUp, HangUpCause
+from offhook.domain.switch_inputs import Channel, ChannelArrived, SwitchConnected, SwitchInput, SwitchLost
+from offhook.domain.telephony.call_state import CallState
+from offhook.flows.greeting import greeting
 from offhook.node.service import Service
-from offhook.store.calls import StoredCall, get_call, open_calls, recent_channels, save_call
+from offhook.running.lanes import Lanes
+from offhook.running.runner import Runner
+from offhook.running.timers import Timers
 from offhook.store.store import Store
-from offhook.store.transaction import Transaction
-from offhook.switch.port import (
-    Channel,
-    ChannelAnswered,
-    ChannelArrived,
-    ChannelGone,
-    HangUpReason,
-    NoSuchChannelError,
-    PlaybackFinished,
-    Switch,
-    SwitchConnected,
-    SwitchInput,
-    SwitchLost,
-    SwitchUnavailableError,
-)
-from offhook.telephony.live_call import (
-    CallInput,
-    CallSettings,
-    Clock,
-    HangUpAsked,
-    Line,
-    LiveCall,
-    Lost,
-    Resumed,
-    utc_now,
-)
+from offhook.store.commit.unit import Unit
+from offhook.store.transaction import Committed
+from offhook.switch.port import Switch
+from offhook.telephony.live_calls import LiveCalls
+from offhook.telephony.reconcile import reconcile
+from offhook.telephony.settings import CallSettings
 
 log = structlog.get_logger()
 
 OwnerOfNumber = Callable[[str], Awaitable[str | None]]
 """The id of the customer whose number was dialled; None if nobody takes the call."""
 
+_TIMED = (KIND, activeflow.KIND)
 _FINISH_S = 2.0
+_AT_ONCE = 200
+
+_Heard = list[tuple[SwitchInput, datetime]]
 
 
 class CallService(Service):
-    """The calls. It hears the switch from its making on, and stops while the switch can still be told to."""
+    """It hears the switch from its making on, and stops while the switch can still be told to end calls."""
 
     def __init__(
         self,
         store: Store,
+        runner: Runner,
+        lanes: Lanes,
+        timers: Timers,
         switch: Switch,
         owner_of_number: OwnerOfNumber,
         settings: CallSettings | None = None,
-        *,
-        clock: Clock = utc_now,
     ) -> None:
         self._store = store
+        self._runner = runner
+        self._lanes = lanes
+        self._timers = timers
         self._switch = switch
         self._owner_of_number = owner_of_number
         self._settings = settings or CallSettings()
-        self._clock = clock
-        self._lines: dict[str, Line] = {}  # by channel
-        self._group: asyncio.TaskGroup | None = None
-        self._before: list[StoredCall] = []
-        self._early: list[SwitchInput] = []
-        switch.listen(self._take)
+        self._actions = greeting(self._settings.ring_time, self._settings.greeting)
+        self._live = LiveCalls()
+        self._opening: dict[str, _Heard] = {}
+        self._early: _Heard | None = []
+        self._tasks: set[asyncio.Task[None]] = set()
         self._losing: asyncio.TimerHandle | None = None
-        self._stopping = False
+        self._connection_count = 0
+        self._is_stopping = False
         self._stopped = asyncio.Event()
-        self._ended = asyncio.Event()
-        self._ended.set()
-        self._empty = asyncio.Event()
-        self._empty.set()
+        timers.hold(*_TIMED)
+        store.subscribe(self._note)
+        switch.listen(self._take)
 
     @property
     def name(self) -> str:
@@ -95,208 +93,179 @@ class CallService(Service):
     @property
     def live_count(self) -> int:
         """How many calls are open."""
-        return len(self._lines)
+        return self._live.count + len(self._opening)
 
     async def start(self) -> None:
-        """Find out which calls were open."""
-        self._before = await self._store.read(open_calls)
+        """Find out which calls are open."""
+        await self._look()
 
     async def run(self) -> None:
-        """Take up the calls that were open, hear the switch, and lead every call to its end."""
-        self._ended.clear()
-        try:
-            async with asyncio.TaskGroup() as group:
-                self._group = group
-                for stored in self._before:
-                    self._spawn(self._lead(self._line(stored.channel_id), stored.call))
-                self._before.clear()
-                self._expect_switch()
-                early, self._early = self._early, []
-                for told in early:
-                    self._take(told)
-                await self._stopped.wait()
-                raise _StopError
-        except* _StopError:
-            pass
-        finally:
-            self._ended.set()
+        """Hear the switch."""
+        self._expect_switch()
+        early, self._early = self._early or [], None
+        for told, at in early:
+            self._take(told, at)
+        await self._stopped.wait()
 
     async def stop(self) -> None:
         """Refuse callers, end every call, and return when all is on disk (or within some seconds)."""
-        if self._stopped.is_set() or self._group is None:
-            return
-        self._stopping = True
-        self._tell_all(HangUpAsked())
-        if self._switch.is_connected:
-            await self._wait_until_empty(self._settings.stop_time.total_seconds())
-        self._tell_all(Lost())
-        await self._wait_until_empty(_FINISH_S)
+        self._is_stopping = True
+        if self._early is None and not self._stopped.is_set():
+            self._tell_all(HangUpAsked())
+            if self._switch.is_connected:
+                await self._wait_until_empty(self._settings.stop_time.total_seconds())
+            self._tell_all(Lost())
+            await self._wait_until_empty(_FINISH_S)
         if self._losing is not None:
             self._losing.cancel()
+        for task in self._tasks:
+            task.cancel()
         self._stopped.set()
-        await self._ended.wait()
 
     async def hang_up(self, customer_id: str, call_id: str) -> Call:
         """Hang a call up; the call, `terminating` until the switch has ended it. One that is over stays as it is.
 
-        Raises NotFoundError, and UnavailableError if the call cannot be led now.
+        Raises NotFoundError, and UnavailableError if that cannot be committed now.
         """
-        call = await self._store.read(lambda connection: get_call(connection, customer_id, call_id))
-        if not is_open(call):
-            return call
-        live = self._live_call(call_id)
-        if live is None:
-            raise UnavailableError("The phone system is not ready. Try again in a moment.")
-        return await live.hang_up()
+        state: CallState = await self._runner.ask(customer_id, Tell(KIND, call_id, HangUpAsked()))
+        return state.call
 
-    def _take(self, told: SwitchInput) -> None:
-        if self._group is None:
-            self._early.append(told)
+    def _note(self, committed: Committed) -> None:
+        for write in committed.changes:
+            if write.row.kind == KIND:
+                self._live.note(write.row, is_open=write.is_open)
+                call: Call = write.row.document.state.call
+                log.info("call.changed", call_id=call.id, status=call.status, action=call.action.type)
+        if committed.everything:
+            self._spawn(self._look())
+
+    async def _look(self) -> None:
+        self._live.replace(await self._store.read(self._store.tables.open))
+
+    def _take(self, told: SwitchInput, at: datetime) -> None:
+        if self._early is not None:
+            self._early.append((told, at))
             return
         match told:
             case ChannelArrived(channel=channel):
-                self._welcome(channel)
-            case ChannelAnswered() | ChannelGone() | PlaybackFinished():
-                self._tell(told.channel_id, told)
-            case SwitchConnected(channels=channels, started_at=started_at):
-                self._reconcile({channel.id: channel for channel in channels}, started_at)
+                self._welcome(channel, at)
+            case SwitchConnected():
+                self._reconcile(told, at)
             case SwitchLost():
-                self._expect_switch()
+                self._stand_still()
             case _:
-                pass
+                self._pass_on(told.channel_id, told, at)
 
-    def _tell(self, channel_id: str, told: CallInput) -> None:
-        line = self._lines.get(channel_id)
-        if line is not None:
-            line.tell(told)
-
-    def _tell_all(self, told: CallInput) -> None:
-        for line in self._lines.values():
-            line.tell(told)
-
-    def _welcome(self, channel: Channel, *, is_stranger: bool = False) -> None:
-        """A caller. Told twice, the second time changes nothing."""
-        if channel.id in self._lines:
+    def _pass_on(self, channel_id: str, told: SwitchInput, at: datetime) -> None:
+        waiting = self._opening.get(channel_id)
+        if waiting is not None:
+            waiting.append((told, at))
             return
-        if self._stopping or len(self._lines) >= self._settings.max_live_calls:
-            self._spawn(self._refuse(channel.id))
-        else:
-            self._spawn(self._open(self._line(channel.id), channel, is_stranger=is_stranger))
+        call_id = self._live.call_of(channel_id)
+        if call_id is not None:
+            self._runner.tell(Tell(KIND, call_id, told), at=at)
 
-    async def _open(self, line: Line, channel: Channel, *, is_stranger: bool) -> None:
-        """Make a call of a caller, and lead it to its end."""
+    def _welcome(self, channel: Channel, at: datetime) -> None:
+        """A caller. Told twice, the second time changes nothing."""
+        if channel.id in self._opening or self._live.call_of(channel.id) is not None:
+            return
+        if self._is_stopping or self.live_count >= self._settings.max_live_calls:
+            self._spawn(self._end(channel.id))
+        else:
+            self._opening[channel.id] = []
+            self._spawn(self._open(channel, at))
+
+    async def _open(self, channel: Channel, at: datetime) -> None:
+        """Make a call of a caller."""
         customer_id = None
         try:
-            if not (is_stranger and await self._had_call(channel.id)):
-                customer_id = await self._owner_of_number(channel.dialled)
+            customer_id = await self._owner_of_number(channel.dialled)
         except Exception:
             log.exception("call.not_opened")
-        if customer_id is None:
+        waiting = self._opening.pop(channel.id)
+        if customer_id is None or self._is_stopping:
             log.warning("call.refused", channel_id=channel.id)
-            self._forget(line)
-            await self._refuse(channel.id)
+            await self._end(channel.id)
             return
-        if channel.is_up:
-            line.tell(ChannelAnswered(channel.id))
-        created = self._new_call(customer_id, channel)
-        await self._lead(line, created.call, created)
+        call_id = new_uuid()
+        self._live.expect(channel.id, call_id)
+        self._runner.tell(Tell(KIND, call_id, Arrived(call_id, customer_id, channel, self._actions)), at=at)
+        for told, heard_at in waiting:
+            self._pass_on(channel.id, told, heard_at)
+        await self._runner.tell_and_wait()
+        if self._live.give_up(call_id):
+            # A rule raised: that is in the log.
+            await self._end(channel.id)
 
-    async def _had_call(self, channel_id: str) -> bool:
-        return bool(await self._store.read(lambda connection: recent_channels(connection, [channel_id])))
+    async def _end(self, channel_id: str, cause: HangUpCause = HangUpCause.CONGESTION) -> None:
+        """End a channel that is nobody's. One that stays comes up again when the switch is connected again."""
+        command = HangUp(id=new_uuid(), switch=self._switch.switch_name, channel_id=channel_id, cause=cause)
+        outcome = await self._switch.carry_out(command)
+        log.info("call.channel_ended", channel_id=channel_id, outcome=type(outcome).__name__)
 
-    def _new_call(self, customer_id: str, channel: Channel) -> Step:
-        return rules.incoming(
-            new_uuid(),
-            customer_id,
-            caller=channel.caller_number,
-            caller_name=channel.caller_name,
-            dialled=channel.dialled,
-            now=self._clock(),
-        )
-
-    async def _refuse(self, channel_id: str) -> None:
-        try:
-            await self._switch.hang_up(channel_id, HangUpReason.CONGESTION)
-        except (NoSuchChannelError, SwitchUnavailableError) as error:
-            log.info("call.refusal_not_told", error=error.message)
-
-    async def _lead(self, line: Line, call: Call, created: Step | None = None) -> None:
-        """Lead a call to its end: one that was open before, or one that is `created` now."""
-        live = line.live = LiveCall(call, line, self._store, self._switch, self._settings, self._clock)
-        try:
-            if created is not None:
-                await live.begin(created)
-            await self._lead_on(live, resumed=created is None)
-        finally:
-            self._forget(line)
-
-    async def _lead_on(self, live: LiveCall, *, resumed: bool) -> None:
-        while is_open(live.call):
-            try:
-                await live.lead(resumed=resumed)
-            except Exception:
-                # A fault of ours must not leave the call open for ever, nor take the others with it.
-                log.exception("call.failed", call_id=live.call.id)
-                resumed = True
-
-    def _line(self, channel_id: str) -> Line:
-        line = self._lines[channel_id] = Line(channel_id)
-        self._empty.clear()
-        return line
-
-    def _forget(self, line: Line) -> None:
-        self._lines.pop(line.channel_id, None)
-        if not self._lines:
-            self._empty.set()
-
-    def _live_call(self, call_id: str) -> LiveCall | None:
-        lives = (line.live for line in self._lines.values())
-        return next((live for live in lives if live is not None and live.call.id == call_id), None)
-
-    def _reconcile(self, there: dict[str, Channel], started_at: datetime) -> None:
+    def _reconcile(self, connected: SwitchConnected, at: datetime) -> None:
         """Compare what the switch has with what we know."""
         if self._losing is not None:
             self._losing.cancel()
             self._losing = None
-        for line in self._lines.values():
-            line.tell(_news(line, there.get(line.channel_id), started_at))
-        for channel in there.values():
-            # A caller whom nobody knows: we were killed before the call was on disk, or gave it up as lost.
-            self._welcome(channel, is_stranger=True)
+        found = reconcile(self._live.states, self._live.channels, connected)
+        for tell in found.tells:
+            self._runner.tell(tell, at=at)
+        for channel in found.strangers:
+            self._welcome(channel, at)
+        for channel_id in found.orphans:
+            self._spawn(self._end(channel_id, HangUpCause.NORMAL))
+        self._connection_count += 1
+        self._spawn(self._go_on(self._connection_count))
+
+    async def _go_on(self, connection: int) -> None:
+        """Let commands and timers go once the calls have been told what happened meanwhile."""
+        await self._runner.tell_and_wait()
+        if connection == self._connection_count and self._switch.is_connected:
+            self._lanes.open(self._switch.switch_name)
+            self._timers.release(*_TIMED)
+
+    def _stand_still(self) -> None:
+        self._connection_count += 1
+        self._lanes.close(self._switch.switch_name)
+        self._timers.hold(*_TIMED)
+        self._expect_switch()
 
     def _expect_switch(self) -> None:
         """From now on the switch is out of reach: wait for it, but not for ever."""
-        if self._losing is None and not self._stopping:
+        if self._losing is None and not self._is_stopping:
             patience_s = self._settings.lost_after.total_seconds()
             self._losing = asyncio.get_running_loop().call_later(patience_s, self._give_up)
 
     def _give_up(self) -> None:
         self._losing = None
         if not self._switch.is_connected:
-            if self._lines:
-                log.error("call.switch_lost", call_count=len(self._lines))
+            if self._live.count:
+                log.error("call.switch_lost", call_count=self._live.count)
             self._tell_all(Lost())
 
+    def _tell_all(self, told: HangUpAsked | Lost) -> None:
+        for call_id in self._live.ids():
+            self._runner.tell(Tell(KIND, call_id, told))
+
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        assert self._group is not None
-        self._group.create_task(work)
+        task = asyncio.get_running_loop().create_task(_logged(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _wait_until_empty(self, patience_s: float) -> None:
         try:
             async with asyncio.timeout(patience_s):
-                await self._empty.wait()
+                await self._live.wait_until_empty()
         except TimeoutError:
-            log.warning("call.still_open", call_count=len(self._lines))
+            log.warning("call.still_open", call_count=self._live.count)
 
 
-def _news(line: Line, channel: Channel | None, started_at: datetime) -> CallInput:
-    """What a line is told when the switch is connected again."""
-    if channel is not None:
-        return Resumed(channel.is_up)
-    if line.live is not None and datetime.fromisoformat(line.live.call.tm_create) < started_at:
-        # This switch process is younger than the call: the one that had it died.
-        return Lost()
-    return ChannelGone(line.channel_id, 0, 0)
+async def _logged(work: Coroutine[Any, Any, None]) -> None:
+    try:
+        await work
+    except Exception:
+        log.exception("call.work_failed")
 
 
 class NoCalls:
@@ -307,18 +276,10 @@ class NoCalls:
         raise UnavailableError("This server runs without a phone system. Start it without --no-switch.")
 
 
-async def end_open_calls(store: Store, clock: Clock = utc_now) -> None:
+async def end_open_calls(store: Store) -> None:
     """End what was open before, where there is no switch any more: no call stays open for ever."""
-
-    def change(tx: Transaction) -> None:
-        for stored in open_calls(tx.reader):
-            step = rules.lost(stored.call, clock())
-            if save_call(tx, step.call):
-                for event in step.events:
-                    tx.add_event(event)
-
-    await store.write(change)
-
-
-class _StopError(Exception):
-    """Ends the task group."""
+    rows = await store.read(store.tables.open)
+    now = store.now()
+    units = [Unit((Tell(KIND, row.id, Lost()),), now) for row in rows if row.kind == KIND]
+    for first in range(0, len(units), _AT_ONCE):
+        await store.apply(units[first : first + _AT_ONCE])

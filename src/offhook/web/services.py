@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from offhook.accounts.accounts import Accounts
 from offhook.accounts.authentication import Authenticator
-from offhook.domain.call import Call
+from offhook.domain.catalogue.call import Call
 from offhook.domain.networks import NetworkPolicy
 from offhook.domain.publication import PublishLimits
 from offhook.store.deliveries import AttemptRow

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 
-from offhook.switch.port import NoSuchChannelError, SwitchUnavailableError
+from offhook.domain.errors import NotFoundError, UnavailableError
 
 APPLICATION = "offhook"
 """The name our dialplan gives to `Stasis()`."""
@@ -28,6 +28,18 @@ _TIMEOUT = aiohttp.ClientTimeout(total=5, sock_connect=3)
 _HEARTBEAT_S = 10.0
 _MAX_MESSAGE_BYTES = 1024 * 1024
 _MAX_REASON = 200
+
+
+class NoSuchChannelError(NotFoundError):
+    """What was asked for is not there: a channel, or anything else."""
+
+    default_reason = "CHANNEL_NOT_FOUND"
+
+
+class SwitchUnavailableError(UnavailableError):
+    """Asterisk cannot be reached, or failed at what it was asked."""
+
+    default_reason = "SWITCH_UNAVAILABLE"
 
 
 class AriRefusedError(SwitchUnavailableError):

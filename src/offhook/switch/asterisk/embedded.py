@@ -30,11 +30,10 @@ import structlog
 from offhook.domain.errors import MisconfiguredError
 from offhook.node.service import Service
 from offhook.switch.asterisk import configuration
-from offhook.switch.asterisk.ari import AriClient, AriEndpoint
+from offhook.switch.asterisk.ari import AriClient, AriEndpoint, NoSuchChannelError, SwitchUnavailableError
 from offhook.switch.asterisk.configuration import AsteriskPorts, Rtp, Secrets
 from offhook.switch.asterisk.installation import command, music_folder
 from offhook.switch.asterisk.process import ProcessId
-from offhook.switch.port import NoSuchChannelError, SwitchUnavailableError
 
 log = structlog.get_logger()
 

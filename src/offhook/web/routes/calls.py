@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from litestar import get, post
 
-from offhook.domain.call import Call
+from offhook.domain.catalogue.call import Call
 from offhook.domain.customer import MANAGERS
-from offhook.store.calls import get_call, list_calls
+from offhook.domain.inputs.call import KIND
+from offhook.domain.telephony.call_state import CallState
 from offhook.web.asking import AnyRequest, Listing, checked_id, customer_in, page_size_of, services_of
 
 
@@ -14,10 +15,13 @@ from offhook.web.asking import AnyRequest, Listing, checked_id, customer_in, pag
 async def list_all(request: AnyRequest, page_size: int | None = None, page_token: str = "") -> Listing:
     """The calls, newest first."""
     customer_id = await customer_in(request, MANAGERS)
-    page = await services_of(request).store.read_for_api(
-        lambda connection: list_calls(connection, customer_id, page_token=page_token, page_size=page_size_of(page_size))
+    store = services_of(request).store
+    page = await store.read_for_api(
+        lambda connection: store.tables.page(
+            connection, KIND, customer_id, page_token=page_token, page_size=page_size_of(page_size)
+        )
     )
-    return Listing(page.result, page.next_page_token)
+    return Listing([state.call for state in page.result], page.next_page_token)
 
 
 @get("/v1.0/calls/{call_id:str}", tags=["calls"])
@@ -25,7 +29,11 @@ async def show(request: AnyRequest, call_id: str) -> Call:
     """One call."""
     customer_id = await customer_in(request, MANAGERS)
     wanted = checked_id(call_id)
-    return await services_of(request).store.read_for_api(lambda connection: get_call(connection, customer_id, wanted))
+    store = services_of(request).store
+    state: CallState = await store.read_for_api(
+        lambda connection: store.tables.get(connection, KIND, customer_id, wanted)
+    )
+    return state.call
 
 
 @post("/v1.0/calls/{call_id:str}/hangup", status_code=200, tags=["calls"])

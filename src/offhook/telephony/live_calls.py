@@ -1,0 +1,93 @@
+"""The calls that a switch has, or had a moment ago, as they were committed last."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping
+
+from offhook.domain.telephony.call import CALL, is_final
+from offhook.domain.telephony.call_state import CallState
+from offhook.store.commit.port import Row
+
+
+class LiveCalls:
+    """Kept by whoever hears the commits. A call that is over counts no more, but its channels are known until nothing
+    of it is pending: until then one that is still there is no new caller."""
+
+    def __init__(self) -> None:
+        self._states: dict[str, CallState] = {}
+        self._channels: dict[str, str] = {}
+        self._expected: dict[str, str] = {}
+        self._is_empty = asyncio.Event()
+        self._is_empty.set()
+
+    @property
+    def states(self) -> Mapping[str, CallState]:
+        """The calls that are not over, by id."""
+        return self._states
+
+    def ids(self) -> list[str]:
+        """Those that are not over, and those that are about to be committed."""
+        return [*self._states, *self._expected]
+
+    @property
+    def count(self) -> int:
+        """How many calls there are, or are about to be committed."""
+        return len(self._states) + len(self._expected)
+
+    @property
+    def channels(self) -> Collection[str]:
+        """Every channel that is known."""
+        return self._channels.keys()
+
+    def call_of(self, channel_id: str) -> str | None:
+        """The id of the call whose channel it is."""
+        return self._channels.get(channel_id)
+
+    def expect(self, channel_id: str, call_id: str) -> None:
+        """A call of this channel is about to be committed: what is said of the channel is said to it."""
+        self._channels[channel_id] = call_id
+        self._expected[call_id] = channel_id
+        self._is_empty.clear()
+
+    def give_up(self, call_id: str) -> bool:
+        """Whether the call was expected, and never committed. It is not expected any more."""
+        channel_id = self._expected.pop(call_id, None)
+        if channel_id is not None:
+            del self._channels[channel_id]
+            self._look_whether_empty()
+        return channel_id is not None
+
+    def note(self, row: Row, *, is_open: bool) -> None:
+        """A row was committed, or read."""
+        if row.kind != CALL.kind:
+            return
+        state: CallState = row.document.state
+        self._expected.pop(row.id, None)
+        known = self._states.pop(row.id, None)
+        for channel_id in (*(known.channels if known else ()), *state.channels):
+            if self._channels.get(channel_id, row.id) == row.id:
+                self._channels.pop(channel_id, None)
+        if is_open:
+            self._channels.update(dict.fromkeys(state.channels, row.id))
+        if not is_final(state):
+            self._states[row.id] = state
+        self._look_whether_empty()
+
+    def replace(self, rows: Collection[Row]) -> None:
+        """These are all open rows: what was known before counts no more."""
+        self._states.clear()
+        self._channels = {channel_id: call_id for call_id, channel_id in self._expected.items()}
+        for row in rows:
+            self.note(row, is_open=True)
+        self._look_whether_empty()
+
+    async def wait_until_empty(self) -> None:
+        """Return once there is no call that is not over."""
+        await self._is_empty.wait()
+
+    def _look_whether_empty(self) -> None:
+        if self.count:
+            self._is_empty.clear()
+        else:
+            self._is_empty.set()

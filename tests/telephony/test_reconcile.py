@@ -1,0 +1,122 @@
+"""What the switch has, beside what we know; and which calls we know."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta
+
+from offhook.domain.inputs.call import HangUpAsked, Lost, Present
+from offhook.domain.step import Tell
+from offhook.domain.switch_inputs import ChannelGone, SwitchConnected
+from offhook.store.commit.port import Row
+from offhook.telephony.live_calls import LiveCalls
+from offhook.telephony.reconcile import reconcile
+from tests.core.calls import CALL_ID, CHANNEL, SWITCH, Calls, channel
+from tests.core.machine import START
+
+LONG_AGO = START - timedelta(hours=1)
+SOON = START + timedelta(hours=1)
+
+
+def row_of(calls: Calls) -> Row:
+    row = calls.rows.get("call", CALL_ID)
+    assert isinstance(row, Row)
+    return row
+
+
+def one_call() -> tuple[Calls, LiveCalls]:
+    calls = Calls()
+    calls.arrive()
+    live = LiveCalls()
+    live.note(row_of(calls), is_open=True)
+    return calls, live
+
+
+def connected(
+    *callers: str, is_up: bool = False, created: tuple[str, ...] = (), at: datetime = LONG_AGO
+) -> SwitchConnected:
+    return SwitchConnected(SWITCH, tuple(channel(name, is_up=is_up) for name in callers), created, at)
+
+
+def test_a_call_whose_channel_is_there_is_told_what_it_may_have_missed() -> None:
+    _, live = one_call()
+    found = reconcile(live.states, live.channels, connected(CHANNEL, is_up=True))
+    assert found.tells == (Tell("call", CALL_ID, Present(True, ())),)
+    assert (found.strangers, found.orphans) == ((), ())
+
+
+def test_a_call_whose_channel_is_gone_has_ended_and_with_a_younger_switch_it_is_lost() -> None:
+    _, live = one_call()
+    gone = reconcile(live.states, live.channels, connected())
+    assert gone.tells == (Tell("call", CALL_ID, ChannelGone(SWITCH, CHANNEL)),)
+    lost = reconcile(live.states, live.channels, connected(at=SOON))
+    assert lost.tells == (Tell("call", CALL_ID, Lost()),)
+
+
+def test_whom_and_what_nobody_knows() -> None:
+    _, live = one_call()
+    found = reconcile(live.states, live.channels, connected(CHANNEL, "new", created=("nobodys",)))
+    assert found.strangers == (channel("new"),)
+    assert found.orphans == ("nobodys",)
+
+
+def test_a_caller_whom_we_gave_up_is_no_new_one_until_its_channel_has_been_ended() -> None:
+    calls, live = one_call()
+    calls.hear(Lost())
+    live.note(row_of(calls), is_open=bool(row_of(calls).document.pending))
+    assert (live.count, dict(live.states)) == (0, {})
+    assert reconcile(live.states, live.channels, connected(CHANNEL)).strangers == ()
+    calls.end_all()
+    live.note(row_of(calls), is_open=False)
+    assert reconcile(live.states, live.channels, connected(CHANNEL)).strangers == (channel(),)
+
+
+def test_a_call_that_is_about_to_be_committed_is_known() -> None:
+    live = LiveCalls()
+    live.expect(CHANNEL, CALL_ID)
+    assert (live.call_of(CHANNEL), live.count, live.ids()) == (CALL_ID, 1, [CALL_ID])
+    assert live.give_up(CALL_ID)
+    assert (live.call_of(CHANNEL), live.count) == (None, 0)
+    live.expect(CHANNEL, CALL_ID)
+    calls = Calls()
+    calls.arrive()
+    live.note(row_of(calls), is_open=True)
+    assert not live.give_up(CALL_ID)
+    assert (live.call_of(CHANNEL), live.ids()) == (CALL_ID, [CALL_ID])
+
+
+def test_channels_that_are_made_for_a_call_are_its_own_as_long_as_it_has_them() -> None:
+    calls, live = one_call()
+    calls.end_all()
+    calls.wait(timedelta(seconds=2))
+    calls.up()
+    calls.end_all()
+    calls.wait(timedelta())
+    calls.played(calls.work.playback_id)
+    live.note(row_of(calls), is_open=True)
+    echo = calls.work.channel_id
+    assert set(live.channels) == {CHANNEL, echo}
+    calls.hang_up()
+    calls.gone()
+    live.note(row_of(calls), is_open=True)
+    assert set(live.channels) == {CHANNEL}
+
+
+def test_what_was_read_anew_replaces_what_was_known() -> None:
+    calls, live = one_call()
+    live.expect("expected", "another")
+    live.replace([])
+    assert (set(live.channels), live.ids()) == ({"expected"}, ["another"])
+    live.replace([row_of(calls)])
+    assert set(live.channels) == {CHANNEL, "expected"}
+
+
+async def test_waiting_until_there_is_none() -> None:
+    calls, live = one_call()
+    waiting = asyncio.create_task(live.wait_until_empty())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    calls.ask("call", CALL_ID, HangUpAsked())
+    calls.gone()
+    live.note(row_of(calls), is_open=True)
+    await asyncio.wait_for(waiting, 1)
