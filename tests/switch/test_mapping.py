@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from offhook.switch.asterisk.mapping import EVENT_TYPES, callers_in, channel_of, input_of, started_at
+from offhook.switch.asterisk.inputs import EVENT_TYPES, started_at
+from offhook.switch.asterisk.mapping import callers_in, channel_of, input_of
 from offhook.switch.port import (
     Channel,
     ChannelAnswered,

@@ -7,9 +7,9 @@ PlaybackFinished names its channel in `target_uri`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
+from offhook.switch.asterisk.inputs import DIALLED, INCOMING, OWN_CONTEXT
 from offhook.switch.port import (
     Channel,
     ChannelAnswered,
@@ -19,22 +19,6 @@ from offhook.switch.port import (
     PlaybackFinished,
     SwitchInput,
 )
-
-INCOMING = "incoming"
-"""The argument with which the dialplan hands a caller to our application: `Stasis(offhook,incoming)`."""
-
-DIALLED = "OFFHOOK_DIALLED"
-"""The channel variable in which our dialplan keeps the number that was dialled."""
-
-
-OWN_CONTEXT = "offhook-call"
-"""The context of our dialplan in which a caller is handed to our application."""
-
-EVENT_TYPES = (
-    *("StasisStart", "ChannelStateChange", "PlaybackFinished", "ChannelHangupRequest", "ChannelDestroyed"),
-    "ChannelUserevent",
-)
-"""The events that mean something to us; Asterisk need not send any other."""
 
 
 def input_of(event: Mapping[str, Any]) -> SwitchInput | None:
@@ -69,11 +53,6 @@ def callers_in(channels: list[dict[str, Any]], application: str) -> tuple[Channe
         if where["app_name"] == "Stasis" and args[:2] == [application, INCOMING]:
             found.append(channel_of(channel, args[1:]))
     return tuple(found)
-
-
-def started_at(information: Mapping[str, Any]) -> datetime:
-    """When the Asterisk process began, out of `GET /asterisk/info`."""
-    return datetime.strptime(information["status"]["startup_time"], "%Y-%m-%dT%H:%M:%S.%f%z")
 
 
 def _extension(where: Mapping[str, Any]) -> str:

@@ -30,7 +30,8 @@ import structlog
 
 from offhook.node.service import Service
 from offhook.switch.asterisk.ari import APPLICATION, AriClient, AriEndpoint, AriRefusedError
-from offhook.switch.asterisk.mapping import EVENT_TYPES, callers_in, input_of, started_at
+from offhook.switch.asterisk.inputs import EVENT_TYPES, started_at
+from offhook.switch.asterisk.mapping import callers_in, input_of
 from offhook.switch.port import (
     ChannelArrived,
     ChannelGone,
