@@ -1,4 +1,4 @@
-"""Running SIPp as a phone that calls, from the machine's packages or from those unpacked for the tests."""
+"""Running SIPp as a phone that calls or is called, from the machine's packages or from those unpacked for the tests."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import shutil
+import socket
 import sys
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -13,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from offhook.switch.asterisk.installation import command
+from tests.acceptance.server import free_port
 from tests.sipp.scenarios import write_scenario
+from tests.sipp.switches import eventually
 
 TOOLS = Path(sys.prefix) / "share" / "offhook" / "tools"
 
@@ -65,12 +68,42 @@ async def phone(
 
     `options` are more of SIPp's. It is gone at the end.
     """
+    arguments = (
+        *(switch, "-s", dialled, "-i", address, "-l", str(at_once or call_count), "-r", "50"),
+        *("-key", "caller", caller, "-key", "caller_name", caller_name, "-key", "rtp_port", str(rtp_port)),
+        *options,
+    )
+    async with _sipp(scenario, folder, arguments, pause_ms, call_count, timeout_s) as found:
+        yield found
+
+
+@contextlib.asynccontextmanager
+async def called_phone(scenario: str, folder: Path, *, pause_ms: int = 300) -> AsyncIterator[tuple[Phone, str]]:
+    """One that is called, once, and where (HOST:PORT). It is gone at the end."""
+    port = free_port()
+    async with _sipp(scenario, folder, ("-i", "127.0.0.1", "-p", str(port)), pause_ms, 1, 40) as found:
+        await eventually(lambda: not _is_free(port), "the phone is there")
+        yield found, f"127.0.0.1:{port}"
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket(type=socket.SOCK_DGRAM) as udp:
+        try:
+            udp.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+@contextlib.asynccontextmanager
+async def _sipp(
+    scenario: str, folder: Path, arguments: Sequence[str], pause_ms: int, call_count: int, timeout_s: int
+) -> AsyncIterator[Phone]:
     folder.mkdir(parents=True, exist_ok=True)
     process = await asyncio.create_subprocess_exec(
-        *sipp_command(), switch, "-sf", str(write_scenario(scenario, folder)), "-s", dialled,
-        "-i", address, "-m", str(call_count), "-l", str(at_once or call_count), "-r", "50", "-d", str(pause_ms),
-        "-key", "caller", caller, "-key", "caller_name", caller_name, "-key", "rtp_port", str(rtp_port),
-        "-timeout", str(timeout_s), "-timeout_error", "-trace_err", "-nostdin", *options,
+        *sipp_command(), *arguments, "-sf", str(write_scenario(scenario, folder)),
+        "-m", str(call_count), "-d", str(pause_ms),
+        "-timeout", str(timeout_s), "-timeout_error", "-trace_err", "-nostdin",
         cwd=folder, env={**os.environ, "TERM": "dumb"},
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip

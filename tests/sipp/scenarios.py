@@ -1,4 +1,4 @@
-"""SIPp scenarios of a caller, put together from a few short pieces."""
+"""SIPp scenarios of a caller, and of somebody who is called, put together from a few short pieces."""
 
 from __future__ import annotations
 
@@ -45,12 +45,13 @@ def _receive(*codes: int, optional: bool = False) -> str:
     return "".join(f'  <recv response="{code}"{mark} />\n' for code in codes)
 
 
-_OK = """  <send>
+def _response(status: str, *, to_tag: str = "") -> str:
+    return f"""  <send>
     <![CDATA[
-      SIP/2.0 200 OK
+      SIP/2.0 {status}
       [last_Via:]
       [last_From:]
-      [last_To:]
+      [last_To:]{to_tag}
       [last_Call-ID:]
       [last_CSeq:]
       Contact: <sip:[local_ip]:[local_port]>
@@ -59,6 +60,10 @@ _OK = """  <send>
     ]]>
   </send>
 """
+
+
+_OK = _response("200 OK")
+_CALLEE = ";tag=[pid]s[call_number]"
 _INVITE = _request("INVITE", 1, body=_SDP)
 _ACK = _request("ACK", 1, to_tag=_TO_TAG)
 _BYE = _request("BYE", 2, to_tag=_TO_TAG) + _receive(200)
@@ -101,6 +106,12 @@ SCENARIOS = {
     + _request("ACK", 2, to_tag=_TO_TAG),
     "subscribes_in_vain": _request("SUBSCRIBE", 1, headers="Event: presence\n      Expires: 600\n      ")
     + _receive(603),
+    # Somebody who is called, rings for a pause (-d) and is busy.
+    "rings_and_is_busy": '  <recv request="INVITE" />\n'
+    + _response("180 Ringing", to_tag=_CALLEE)
+    + "  <pause />\n"
+    + _response("486 Busy Here", to_tag=_CALLEE)
+    + '  <recv request="ACK" />\n',
     # A caller that vanishes without a word.
     "falls_silent": _INVITE + _ANSWERED,
 }

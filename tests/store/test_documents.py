@@ -8,10 +8,10 @@ from pathlib import Path
 import msgspec
 import pytest
 import sqlalchemy as sa
+from offhook.domain.call import Call
 
 from offhook.app import end_open_calls
 from offhook.domain import call as rules
-from offhook.domain.call import Call
 from offhook.domain.ids import new_uuid
 from offhook.store import schema
 from offhook.store.calls import add_call, get_call, list_calls, open_calls

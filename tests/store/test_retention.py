@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 import sqlalchemy as sa
+from offhook.domain.call import Call
 
 from offhook.delivery.retention import Retention
 from offhook.domain import call as rules
-from offhook.domain.call import Call
 from offhook.domain.ids import new_uuid
 from offhook.store import destinations
 from offhook.store.backlog import START, load_due

@@ -21,12 +21,11 @@ import uvloop
 from aiohttp import web
 
 from offhook.domain.errors import MisconfiguredError
-from offhook.switch.asterisk.ari import AriClient, AriEndpoint
+from offhook.switch.asterisk.ari import AriClient, AriEndpoint, NoSuchChannelError, SwitchUnavailableError
 from offhook.switch.asterisk.configuration import AsteriskPorts, Rtp
 from offhook.switch.asterisk.embedded import EmbeddedAsterisk
 from offhook.switch.asterisk.installation import default_root
 from offhook.switch.asterisk.switch import AsteriskSwitch
-from offhook.switch.port import NoSuchChannelError, SwitchUnavailableError
 from tests.acceptance.server import free_port
 from tests.running import Running
 from tests.sipp.switches import eventually, own_asterisk, process_of

@@ -11,15 +11,15 @@ from typing import Any
 import msgspec
 import pytest
 import sqlalchemy as sa
+from offhook.running.lanes import Lanes
+from offhook.running.runner import Runner
+from offhook.running.timers import Timers
 
 from offhook.domain.catalogue.call import Call
 from offhook.domain.ids import new_uuid
 from offhook.domain.signature import new_secret
 from offhook.domain.switch_commands import ToSwitch
 from offhook.node.service import Service
-from offhook.running.lanes import Lanes
-from offhook.running.runner import Runner
-from offhook.running.timers import Timers
 from offhook.store.customers import add_customer, first_customer_id
 from offhook.store.database import Database, sqlite_url
 from offhook.store.store import Store

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
-from types import TracebackType
+from collections.abc import AsyncIterator, Mapping
+from types import MappingProxyType, TracebackType
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import aiohttp
 import msgspec
+from yarl import URL
 
 from offhook.domain.errors import NotFoundError, UnavailableError
 
@@ -24,10 +25,14 @@ APPLICATION = "offhook"
 PROBE = "offhook-probe"
 """The application under which it is tried whether a stream opens: a second stream of one application ends the first."""
 
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 _TIMEOUT = aiohttp.ClientTimeout(total=5, sock_connect=3)
 _HEARTBEAT_S = 10.0
 _MAX_MESSAGE_BYTES = 1024 * 1024
 _MAX_REASON = 200
+# Asterisk closes a connection on which nothing was asked for 15 s (http.conf, session_keep_alive); whatever is sent
+# just then gets no answer, and nobody knows whether it was heard.
+_IDLE_S = 10.0
 
 
 class NoSuchChannelError(NotFoundError):
@@ -42,12 +47,35 @@ class SwitchUnavailableError(UnavailableError):
     default_reason = "SWITCH_UNAVAILABLE"
 
 
+class AriUnreachableError(SwitchUnavailableError):
+    """Nothing was sent: no connection came about."""
+
+
 class AriRefusedError(SwitchUnavailableError):
     """Asterisk answered with a status that is an error, and no 404."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
         self.status = status
+
+
+class AriAnswer(msgspec.Struct, frozen=True):
+    """What Asterisk answered: HTTP's status, and its JSON. `content` is None if there is none."""
+
+    status: int
+    content: Any
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether it did what it was asked."""
+        return self.status < 300
+
+    @property
+    def reason(self) -> str:
+        """Why not, as Asterisk put it; empty if it said nothing."""
+        words = self.content if isinstance(self.content, dict) else {}
+        # A failed allocation is the only one that is called an error.
+        return str(words.get("message") or words.get("error") or "")[:_MAX_REASON]
 
 
 class AriEndpoint(msgspec.Struct, frozen=True):
@@ -79,7 +107,8 @@ class AriClient:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> AriClient:
-        self._session = aiohttp.ClientSession(headers=self._headers, timeout=_TIMEOUT)
+        connector = aiohttp.TCPConnector(keepalive_timeout=_IDLE_S)
+        self._session = aiohttp.ClientSession(headers=self._headers, timeout=_TIMEOUT, connector=connector)
         return self
 
     async def __aexit__(
@@ -87,6 +116,18 @@ class AriClient:
     ) -> None:
         if self._session is not None:
             await self._session.close()
+
+    async def ask(
+        self, method: str, *path: str, query: Mapping[str, str] = _NOTHING, body: Mapping[str, Any] | None = None
+    ) -> AriAnswer:
+        """What Asterisk answers, whatever that is. The parts of `path` may be any text: a slash stays within its part.
+
+        Raises AriUnreachableError, and SwitchUnavailableError if nobody knows what became of it. A list belongs into
+        the `body`: in a query Asterisk takes one apart at its commas.
+        """
+        # As it stands: a part that is made of dots would else be taken for a way up.
+        url = URL(str(URL(self._base)) + "/".join(quote(part, safe="") for part in path), encoded=True)
+        return await self._send(method, url, query, body)
 
     async def get(self, path: str) -> Any:
         """What the resource is. Raises NoSuchChannelError (for whatever is not there), SwitchUnavailableError."""
@@ -137,19 +178,28 @@ class AriClient:
             return False
 
     async def _request(self, method: str, path: str, parameters: dict[str, str], body: Any = None) -> Any:
-        if self._session is None:
-            raise SwitchUnavailableError("Asterisk is not connected.")
+        answer = await self._send(method, URL(self._base + path), parameters, body)
+        if answer.status == 404:
+            raise NoSuchChannelError(f"Asterisk has no {path}.")
+        if not answer.is_ok:
+            reason = answer.reason and f": {answer.reason}"
+            raise AriRefusedError(answer.status, f"Asterisk answered {answer.status} to {method} {path}{reason}.")
+        return answer.content
+
+    async def _send(self, method: str, url: URL, query: Mapping[str, str], body: Any) -> AriAnswer:
+        if self._session is None or self._session.closed:
+            raise AriUnreachableError("Asterisk is not connected.")
         try:
-            async with self._session.request(method, self._base + path, params=parameters, json=body) as answer:
+            async with self._session.request(
+                method, url, params=query or None, json=body, allow_redirects=False
+            ) as answer:
                 content = await answer.read()
-                if answer.status == 404:
-                    raise NoSuchChannelError(f"Asterisk has no {path}.")
-                if answer.status >= 400:
-                    text = f"Asterisk answered {answer.status} to {method} {path}{_reason(content)}."
-                    raise AriRefusedError(answer.status, text)
-                return msgspec.json.decode(content) if content else None
+                is_json = answer.status < 300 or answer.content_type == "application/json"
+                return AriAnswer(answer.status, msgspec.json.decode(content) if content and is_json else None)
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise AriUnreachableError(f"Asterisk cannot be reached: {_fault(error)}.") from error
         except (aiohttp.ClientError, TimeoutError, OSError, asyncio.LimitOverrunError, msgspec.DecodeError) as error:
-            raise SwitchUnavailableError(f"Asterisk did not take {method} {path}: {_fault(error)}.") from error
+            raise SwitchUnavailableError(f"Asterisk gave no answer to {method}: {_fault(error)}.") from error
 
 
 async def _messages(socket: aiohttp.ClientWebSocketResponse[Any]) -> AsyncIterator[bytes]:
@@ -159,14 +209,6 @@ async def _messages(socket: aiohttp.ClientWebSocketResponse[Any]) -> AsyncIterat
                 yield message.data
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise SwitchUnavailableError(f"Asterisk's event stream failed: {_fault(error)}.") from error
-
-
-def _reason(content: bytes) -> str:
-    """Why it refused, as Asterisk put it."""
-    try:
-        return f": {str(msgspec.json.decode(content)['message'])[:_MAX_REASON]}"
-    except (msgspec.DecodeError, LookupError, TypeError):
-        return ""
 
 
 def _fault(error: Exception) -> str:

@@ -20,8 +20,8 @@ from pathlib import Path
 import msgspec
 
 from offhook.switch.asterisk.ari import APPLICATION
+from offhook.switch.asterisk.inputs import DIALLED, INCOMING, OWN_CONTEXT
 from offhook.switch.asterisk.installation import music_folder
-from offhook.switch.asterisk.mapping import DIALLED, INCOMING, OWN_CONTEXT
 
 USER = "offhook"
 
