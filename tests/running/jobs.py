@@ -101,7 +101,13 @@ class Tidy(ToDoor, frozen=True, kw_only=True, tag="tidy"):
     tidies = True
 
 
-DoorCommand = Again | Look | Mark | End | Tidy
+class Nowhere(Command, frozen=True, kw_only=True, tag_field="kind", tag="nowhere"):
+    """Has no lane: a fault of ours."""
+
+    policy = Policy.AGAIN
+
+
+DoorCommand = Again | Look | Mark | End | Tidy | Nowhere
 
 
 def _decide(state: Job | None, told: Any, now: datetime) -> Step[Job]:
@@ -114,8 +120,11 @@ def _decide(state: Job | None, told: Any, now: datetime) -> Step[Job]:
             return Step(after, events, commands=told.commands, timers=told.timers, tells=told.tells)
         case Refuse(refusal=refusal):
             return Step(_noted(state, "refused"), refused=refusal)
-        case Raise():
+        case Raise() | Due(name="raise"):
             raise RuleError
+        case Due(name="thrice", at=at):
+            is_set_again = state.notes.count("due thrice") < 2
+            return Step(_noted(state, "due thrice"), timers={"thrice": at if is_set_again else None})
         case Due(name=name):
             return Step(_noted(state, f"due {name}"), (_event(f"due {name}"),))
         case Ended(command=command, outcome=outcome):

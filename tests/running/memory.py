@@ -58,7 +58,8 @@ class ManualClock:
 class MemoryDatabase:
     """What outlives the process, and a record of what happened to it.
 
-    `units` are all that were committed, in order; `write_sizes` how many units each write had, also those that failed.
+    `units` are all that were committed, in order; `write_sizes` how many units each write had, also those that failed;
+    `pending_rows` those that have commands whose end is not known.
     """
 
     def __init__(self, nouns: Nouns, command_type: Any, clock: ManualClock | None = None) -> None:
@@ -69,6 +70,7 @@ class MemoryDatabase:
         self.results: list[Result] = []
         self.events: list[tuple[str, str, Any]] = []
         self.write_sizes: list[int] = []
+        self.pending_rows: set[Key] = set()
         self.is_away = False
         self.next_errors: list[BaseException] = []
         """What the next writes fail of, without a trace."""
@@ -93,7 +95,8 @@ class MemoryDatabase:
         return [row for key in sorted(self.rows.open) if isinstance(row := self.rows.get(*key), Row)]
 
     def pending(self) -> list[Order]:
-        return [Order(row.kind, row.id, one) for row in self.open_rows() for one in row.document.pending]
+        rows = [row for key in sorted(self.pending_rows) if isinstance(row := self.rows.get(*key), Row)]
+        return [Order(row.kind, row.id, one) for row in rows for one in row.document.pending]
 
     def timers(self) -> list[tuple[datetime, Key, str]]:
         return [(at, (row.kind, row.id), name) for row in self.open_rows() for name, at in row.document.timers.items()]
@@ -151,6 +154,10 @@ class MemoryStore:
         finally:
             self._is_writing = False
 
+    def tell_everything(self) -> None:
+        """Say that what was committed is not known."""
+        self._deliver(Committed(everything=True))
+
     def _apply(self, units: Sequence[Unit]) -> list[Result]:
         database = self.database
         database.write_sizes.append(len(units))
@@ -161,6 +168,9 @@ class MemoryStore:
         group = Group(database.rows, database.nouns)
         results = [group.run(unit) for unit in units]
         database.rows.commit(group)
+        for row in (write.row for write in group.writes()):
+            change = database.pending_rows.add if row.document.pending else database.pending_rows.discard
+            change((row.kind, row.id))
         database.units += units
         database.results += results
         for event in group.events:

@@ -71,7 +71,12 @@ class Process:
 
     async def until_quiet(self, timeout_s: float = 5.0) -> None:
         """Until everything that was told is decided and nothing is pending."""
-        await until(lambda: not self.lanes.is_behind and not self.database.pending(), "nothing is pending", timeout_s)
+
+        def is_quiet() -> bool:
+            is_known = not self.lanes.is_behind and self.lanes.pending_count == 0
+            return is_known and not self.database.pending_rows and self.runner.waiting_count == 0
+
+        await until(is_quiet, "nothing is pending", timeout_s)
 
 
 async def until(condition: Callable[[], Any], what: str, timeout_s: float = 5.0) -> None:

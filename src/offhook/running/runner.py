@@ -88,6 +88,7 @@ class Runner(Service):
         self._ask_patience_s = ask_patience.total_seconds()
         self._stop_patience_s = stop_patience.total_seconds()
         self._inbox: deque[_Input] = deque()
+        self._writing_count = 0
         self._max_units = MAX_UNITS
         self._wake = asyncio.Event()
         self._is_closing = self._is_over = False
@@ -103,8 +104,8 @@ class Runner(Service):
 
     @property
     def waiting_count(self) -> int:
-        """How many inputs are not decided yet, without those that are being written."""
-        return len(self._inbox)
+        """How many inputs are not decided yet, or not committed."""
+        return len(self._inbox) + self._writing_count
 
     def tell(self, *tells: Tell, at: datetime | None = None) -> None:
         """Have these inputs decided, as one unit. `at` is when they were heard; if None, they are decided as of then.
@@ -167,7 +168,7 @@ class Runner(Service):
             async with asyncio.timeout(self._stop_patience_s):
                 await self._ended.wait()
         except TimeoutError:
-            log.error("running.inputs_lost", count=len(self._inbox), hint="the database could not be written")
+            log.error("running.inputs_lost", count=self.waiting_count, hint="the database could not be written")
 
     def _put(self, one: _Input) -> None:
         if self._is_over:
@@ -188,15 +189,18 @@ class Runner(Service):
     async def _write(self, batch: Sequence[_Input]) -> None:
         now = from_us(self._store.clock.now_us())
         units = [Unit(one.tells, one.at or now, one.is_asked, one.customer_id) for one in batch]
+        self._writing_count = len(batch)
         try:
             results = await self._store.apply(units)
         except Exception as error:
+            self._writing_count = 0
             await self._put_back(batch, error)
             return
         except asyncio.CancelledError:
             for one in batch:
                 one.fail(too_late(was_begun=True))
             raise
+        self._writing_count = 0
         self._pause_s = self._first_pause_s
         self._max_units = min(self._max_units * 2, MAX_UNITS)
         for one, result in zip(batch, results, strict=True):

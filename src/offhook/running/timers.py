@@ -102,6 +102,11 @@ class Timers(Follower):
         """How many rows have a timer that is due soon."""
         return sum(map(len, self._rows.values()))
 
+    @property
+    def place_count(self) -> int:
+        """How many places in the queues they take, with those that mean nothing any more."""
+        return sum(map(len, self._heaps.values()))
+
     def hold(self, *kinds: str) -> None:
         """Timers of these kinds wait until they are released. At first none do."""
         self._held.update(kinds)
