@@ -16,10 +16,11 @@ from offhook.domain.call import Call
 from offhook.domain.ids import new_uuid
 from offhook.domain.signature import new_secret
 from offhook.store.calls import list_calls
+from offhook.store.commit.committed import Committed
 from offhook.store.customers import add_customer, first_customer_id
 from offhook.store.database import Database, sqlite_url
 from offhook.store.store import Store
-from offhook.store.transaction import Committed, Transaction
+from offhook.store.transaction import Transaction
 from offhook.switch.asterisk.ari import AriEndpoint
 from offhook.switch.asterisk.switch import AsteriskSwitch
 from offhook.telephony.calls import CallService

@@ -24,11 +24,13 @@ import structlog
 from offhook.domain.errors import OffhookError, UnavailableError
 from offhook.node.service import Service
 from offhook.store.clock import SteadyClock
+from offhook.store.commit.change import Change, unknown_end
+from offhook.store.commit.committed import Committed
 from offhook.store.database import MAX_API_READ, Database, is_database_error
 from offhook.store.readers import Readers
 from offhook.store.refusals import refusal_of
-from offhook.store.transaction import Committed, Transaction
-from offhook.store.writer import Change, Writer, unknown_end
+from offhook.store.transaction import Transaction
+from offhook.store.writer import Writer
 
 T = TypeVar("T")
 Listener = Callable[[Committed], None]
@@ -59,16 +61,16 @@ class Store(Service):
 
     def deliver_to(self, known: Container[int]) -> None:
         """Destinations that whoever delivers knows: `Committed.destinations` leaves them out. The writer asks."""
-        self._writer.known_destinations = known
+        self._writer.groups.known_destinations = known
 
     @property
     def clock(self) -> SteadyClock:
         """The time of what is written; never before what was written already."""
-        return self._writer.clock
+        return self._writer.groups.clock
 
     @clock.setter
     def clock(self, clock: SteadyClock) -> None:
-        self._writer.clock = clock
+        self._writer.groups.clock = clock
 
     @property
     def is_away(self) -> bool:
@@ -78,12 +80,12 @@ class Store(Service):
     @property
     def group_count(self) -> int:
         """How many transactions there were."""
-        return self._writer.group_count
+        return self._writer.groups.group_count
 
     @property
     def change_count(self) -> int:
         """How many changes they had."""
-        return self._writer.change_count
+        return self._writer.groups.change_count
 
     async def start(self) -> None:
         """Take the database, migrate it, and begin to take changes. Raises MisconfiguredError."""

@@ -1,0 +1,163 @@
+"""One group: its changes are run in one transaction, what they added is written, and it is committed.
+
+If a change fails, what it added is dropped, and nobody else's. If a statement fails, the transaction is rolled back and
+its changes run again one by one, each in a transaction of its own (a savepoint for each would cost six times the
+group). A change may therefore run twice and must touch nothing but its transaction.
+
+A group whose COMMIT was not answered waits until the database can be asked what became of it (`store.marker`): it is
+told as any other, or run again. Only if that cannot be found out are its callers told that it is not known. One that
+noticed before its COMMIT was sent is refused at once: nothing of it was accepted.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Container, Sequence
+from typing import Any
+
+import structlog
+
+from offhook.domain.errors import OffhookError
+from offhook.store.clock import SteadyClock
+from offhook.store.commit.change import Change, Told, UnknownEndError, refusal, unknown_end
+from offhook.store.commit.committed import Committed
+from offhook.store.database import is_database_error, is_fault_of_ours, is_unavailable
+from offhook.store.keys import Keys
+from offhook.store.refusals import reason_of
+from offhook.store.session import WritingSession
+from offhook.store.transaction import Transaction
+
+# What a database takes longer to refuse than this, it is not asked for by a whole group's changes one by one.
+_SLOW_S = 1.0
+# How often a group is run whose COMMITs are neither answered nor carried out.
+_MAX_RUNS = 5
+
+log = structlog.get_logger()
+
+
+class GroupCommit:
+    """Commits groups on the writing session, and knows what may be kept from one to the next.
+
+    `reopen` gets a session back after a COMMIT that was not answered; false: it cannot be, and `is_over`.
+    """
+
+    def __init__(self, session: WritingSession, told: Told, reopen: Callable[[], bool], *, is_sqlite: bool) -> None:
+        self._session = session
+        self._told = told
+        self._reopen = reopen
+        self._is_sqlite = is_sqlite
+        self._keys = Keys()
+        self._customer_keys: dict[str, int] = {}
+        self._is_committing = False
+        self.known_destinations: Container[int] = ()
+        self.clock = SteadyClock()
+        self.is_over = False
+        self.group_count = 0
+        self.change_count = 0
+
+    def forget(self, newest_us: int) -> None:
+        """Another node may have been here meanwhile, which wrote at that time: nothing that was known counts."""
+        self._keys.forget()
+        self._customer_keys.clear()
+        self.clock = SteadyClock(max(newest_us, self.clock.now_us()))
+
+    def commit(self, group: Sequence[Change[Any]]) -> None:
+        """Commit these changes, or what of them can be; each is told how it ended."""
+        error = self._try(group)
+        if error is None:
+            return
+        if len(group) == 1 or self._session.is_lost or isinstance(error, UnknownEndError):
+            self._fail(group, error)
+            return
+        for place, change in enumerate(group):
+            began_s = time.monotonic()
+            error = self._try([change])
+            if error is None:
+                continue
+            is_slow = is_unavailable(error) and time.monotonic() - began_s > _SLOW_S
+            if is_slow or self._session.is_lost or isinstance(error, UnknownEndError):
+                self._fail([change], error)
+                self._fail(group[place + 1 :], refusal())
+                return
+            self._fail([change], error)
+
+    def _try(self, group: Sequence[Change[Any]]) -> BaseException | None:
+        """Commit the group and tell of it, or what it failed of: then it is not committed, or that is not known."""
+        for _ in range(_MAX_RUNS):
+            committed = Committed()
+            error = self._commit(group, committed)
+            if error is not None and self._is_in_doubt:
+                was_committed = self._find_out(error, len(group))
+                if was_committed is None:
+                    return unknown_end()
+                if was_committed:
+                    error = None
+                elif not self._is_sqlite:
+                    # Only the session was at fault.
+                    continue
+            if error is None:
+                self._told.ended(group, committed)
+            return error
+        return refusal()
+
+    def _commit(self, group: Sequence[Change[Any]], committed: Committed) -> BaseException | None:
+        """Run the group, write what it adds, and commit; what it failed of."""
+        self.group_count += 1
+        self.change_count += len(group)
+        self._is_committing = False
+        try:
+            connection, marker = self._session.connection, self._session.marker
+            with connection.begin():
+                now_us, known = self.clock.now_us(), self.known_destinations
+                transaction = Transaction(connection, self._keys, self._customer_keys, committed, now_us, known)
+                marker.begin_group()
+                for change in group:
+                    self._run_change(change, transaction)
+                transaction.flush()
+                if transaction.has_written:
+                    marker.write(connection)
+                self._is_committing = True
+        except BaseException as error:
+            self._keys.forget()
+            if not isinstance(error, OffhookError):
+                self._session.failed(error)
+            return error
+        self._is_committing = False
+        marker.committed()
+        self._customer_keys.update(transaction.learned)
+        return None
+
+    @property
+    def _is_in_doubt(self) -> bool:
+        """Whether a COMMIT was sent, and it is not known what became of it."""
+        return self._is_committing and not self._session.is_open
+
+    def _find_out(self, error: BaseException, change_count: int) -> bool | None:
+        """Whether the group in doubt is committed; None if nobody can tell."""
+        log.warning("store.commit_unanswered", error=reason_of(error), change_count=change_count)
+        if not self._reopen():
+            self.is_over = True
+            return None
+        return self._session.marker.was_committed
+
+    def _run_change(self, change: Change[Any], transaction: Transaction) -> None:
+        transaction.begin_change()
+        change.error = None
+        try:
+            change.result = change.run(transaction)
+            transaction.keep()
+        except Exception as error:
+            change.error = error
+            # A statement that failed has ended PostgreSQL's transaction, whatever it was: nothing more can be kept.
+            if is_database_error(error):
+                raise
+            transaction.undo()
+
+    def _fail(self, group: Sequence[Change[Any]], error: BaseException) -> None:
+        if is_database_error(error) and not is_fault_of_ours(error):
+            log.error("store.write_failed", error=reason_of(error), change_count=len(group))
+            error = refusal()
+        for change in group:
+            change.error = error
+        # What nobody can tell of this group, nobody can tell of what was written beside it.
+        self._told.ended(group, Committed(everything=isinstance(error, UnknownEndError)))
