@@ -9,6 +9,7 @@ few statements for the whole group, just before the commit (`store.commit.events
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -130,6 +131,14 @@ class Transaction:
             if not rows:
                 raise NotFoundError(f"There is no customer {customer_id}.", reason="CUSTOMER_NOT_FOUND")
             self.learned[customer_id] = rows[0][0]
+
+    def knows_customer(self, customer_id: str) -> bool:
+        """Whether there is, or ever was, such a customer."""
+        if customer_id in self._customer_keys or customer_id in self.learned:
+            return True
+        with suppress(NotFoundError):
+            self._learn_customers(driver_cursor(self.reader), [customer_id])
+        return customer_id in self.learned
 
     def learn_customer(self, customer_id: str, key: int) -> None:
         """This change makes a customer with this key."""

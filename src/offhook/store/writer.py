@@ -18,9 +18,10 @@ import structlog
 
 from offhook.domain.errors import OffhookError, UnavailableError
 from offhook.store.clock import SteadyClock
-from offhook.store.commit.change import Change, Told, refusal, unknown_end
+from offhook.store.commit.change import Queued, Told, refusal, unknown_end
 from offhook.store.commit.committed import Committed
 from offhook.store.commit.group import GroupCommit
+from offhook.store.commit.rows import Tables
 from offhook.store.database import Database
 from offhook.store.refusals import reason_of
 from offhook.store.session import WritingSession
@@ -45,13 +46,13 @@ class Owner(Told, Protocol):
 class Writer:
     """`open` it, `start` it, `put` changes into it; `stop` commits what is queued."""
 
-    def __init__(self, database: Database, owner: Owner) -> None:
+    def __init__(self, database: Database, owner: Owner, tables: Tables) -> None:
         self._database = database
         self._owner = owner
-        self._queue: queue.SimpleQueue[Change[Any] | None] = queue.SimpleQueue()
-        self._in_hand: Sequence[Change[Any]] = ()
+        self._queue: queue.SimpleQueue[Queued[Any] | None] = queue.SimpleQueue()
+        self._in_hand: Sequence[Queued[Any]] = ()
         self._session = WritingSession(database)
-        self.groups = GroupCommit(self._session, owner, self._reopen, is_sqlite=database.is_sqlite)
+        self.groups = GroupCommit(self._session, owner, self._reopen, tables, is_sqlite=database.is_sqlite)
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         # How often it went away, counted by the thread, and which absence the owner has seen the end of.
         self._absence = self._seen_absence = 0
@@ -73,11 +74,11 @@ class Writer:
         """Begin to commit."""
         self._thread.start()
 
-    def put(self, change: Change[Any]) -> None:
+    def put(self, change: Queued[Any]) -> None:
         """Commit it with the next group."""
         self._queue.put(change)
 
-    def take_left(self) -> list[Change[Any]]:
+    def take_left(self) -> list[Queued[Any]]:
         """What was begun, or queued, when the thread ended by itself, each with its error."""
         left = list(self._in_hand)
         for begun in left:
@@ -124,7 +125,7 @@ class Writer:
         self._in_hand = ()
         return not is_last
 
-    def _gather(self, first: Change[Any]) -> tuple[list[Change[Any]], bool]:
+    def _gather(self, first: Queued[Any]) -> tuple[list[Queued[Any]], bool]:
         """`first` and what is queued behind it, and whether the stop is."""
         group = [first]
         while len(group) < _MAX_GROUP:

@@ -1,4 +1,4 @@
-"""A change in the writer's queue, and what its caller is told when it could not be committed."""
+"""What is in the writer's queue, and what its caller is told when it could not be committed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from offhook.domain.errors import UnavailableError
 from offhook.store.commit.committed import Committed
+from offhook.store.commit.unit import Result, Unit
 from offhook.store.transaction import Transaction
 
 T = TypeVar("T")
@@ -19,22 +20,41 @@ class UnknownEndError(UnavailableError):
     default_reason = "OUTCOME_UNKNOWN"
 
 
-class Change(Generic[T]):
-    """A change in the queue, its caller's future, and how it ended."""
+class Queued(Generic[T]):
+    """What waits to be committed, its caller's future, and how it ended."""
 
-    __slots__ = ("error", "future", "result", "run")
+    __slots__ = ("error", "future", "result")
 
-    def __init__(self, run: Callable[[Transaction], T], future: asyncio.Future[T]) -> None:
-        self.run = run
+    def __init__(self, future: asyncio.Future[T]) -> None:
         self.future = future
         self.result: T | None = None
         self.error: BaseException | None = None
 
 
+class Change(Queued[T]):
+    """A function that is run in the group's transaction."""
+
+    __slots__ = ("run",)
+
+    def __init__(self, run: Callable[[Transaction], T], future: asyncio.Future[T]) -> None:
+        super().__init__(future)
+        self.run = run
+
+
+class UnitBatch(Queued[list[Result]]):
+    """Units that are decided one after another, in one write."""
+
+    __slots__ = ("units",)
+
+    def __init__(self, units: Sequence[Unit], future: asyncio.Future[list[Result]]) -> None:
+        super().__init__(future)
+        self.units = units
+
+
 class Told(Protocol):
     """Is told, on the writer's thread, what became of changes."""
 
-    def ended(self, group: Sequence[Change[Any]], committed: Committed) -> None:
+    def ended(self, group: Sequence[Queued[Any]], committed: Committed) -> None:
         """These changes have their `result` or `error`; this was committed."""
 
 

@@ -4,6 +4,11 @@ If a change fails, what it added is dropped, and nobody else's. If a statement f
 its changes run again one by one, each in a transaction of its own (a savepoint for each would cost six times the
 group). A change may therefore run twice and must touch nothing but its transaction.
 
+Units (`store.commit.unit`) are decided in the same transaction, and cost their neighbours nothing: one that is refused
+or raises is dropped in memory. Their rows are written once, in the flush; if somebody else has written one meanwhile,
+the group is run again from what is there now. Should one of them make a statement fail all the same, the batch is run
+again with a savepoint for each.
+
 A group whose COMMIT was not answered waits until the database can be asked what became of it (`store.marker`): it is
 told as any other, or run again. Only if that cannot be found out are its callers told that it is not known. One that
 noticed before its COMMIT was sent is refused at once: nothing of it was accepted.
@@ -17,10 +22,13 @@ from typing import Any
 
 import structlog
 
-from offhook.domain.errors import OffhookError
+from offhook.domain.errors import OffhookError, UnavailableError
 from offhook.store.clock import SteadyClock
-from offhook.store.commit.change import Change, Told, UnknownEndError, refusal, unknown_end
+from offhook.store.commit.change import Change, Queued, Told, UnitBatch, UnknownEndError, refusal, unknown_end
 from offhook.store.commit.committed import Committed
+from offhook.store.commit.deciding import Deciding
+from offhook.store.commit.flush import StaleError, is_stale
+from offhook.store.commit.rows import Tables
 from offhook.store.database import is_database_error, is_fault_of_ours, is_unavailable
 from offhook.store.keys import Keys
 from offhook.store.refusals import reason_of
@@ -29,7 +37,7 @@ from offhook.store.transaction import Transaction
 
 # What a database takes longer to refuse than this, it is not asked for by a whole group's changes one by one.
 _SLOW_S = 1.0
-# How often a group is run whose COMMITs are neither answered nor carried out.
+# How often a group is run whose COMMITs are neither answered nor carried out, or whose rows others have written.
 _MAX_RUNS = 5
 
 log = structlog.get_logger()
@@ -41,8 +49,11 @@ class GroupCommit:
     `reopen` gets a session back after a COMMIT that was not answered; false: it cannot be, and `is_over`.
     """
 
-    def __init__(self, session: WritingSession, told: Told, reopen: Callable[[], bool], *, is_sqlite: bool) -> None:
+    def __init__(
+        self, session: WritingSession, told: Told, reopen: Callable[[], bool], tables: Tables, *, is_sqlite: bool
+    ) -> None:
         self._session = session
+        self._tables = tables
         self._told = told
         self._reopen = reopen
         self._is_sqlite = is_sqlite
@@ -54,6 +65,7 @@ class GroupCommit:
         self.is_over = False
         self.group_count = 0
         self.change_count = 0
+        self.stale_count = 0
 
     def forget(self, newest_us: int) -> None:
         """Another node may have been here meanwhile, which wrote at that time: nothing that was known counts."""
@@ -61,14 +73,19 @@ class GroupCommit:
         self._customer_keys.clear()
         self.clock = SteadyClock(max(newest_us, self.clock.now_us()))
 
-    def commit(self, group: Sequence[Change[Any]]) -> None:
+    def commit(self, group: Sequence[Queued[Any]]) -> None:
         """Commit these changes, or what of them can be; each is told how it ended."""
         error = self._try(group)
         if error is None:
             return
-        if len(group) == 1 or self._session.is_lost or isinstance(error, UnknownEndError):
+        if self._session.is_lost or isinstance(error, UnknownEndError):
             self._fail(group, error)
-            return
+        elif len(group) == 1:
+            self._fail_alone(group[0], error)
+        else:
+            self._commit_one_by_one(group)
+
+    def _commit_one_by_one(self, group: Sequence[Queued[Any]]) -> None:
         for place, change in enumerate(group):
             began_s = time.monotonic()
             error = self._try([change])
@@ -79,13 +96,28 @@ class GroupCommit:
                 self._fail([change], error)
                 self._fail(group[place + 1 :], refusal())
                 return
-            self._fail([change], error)
+            self._fail_alone(change, error)
 
-    def _try(self, group: Sequence[Change[Any]]) -> BaseException | None:
+    def _fail_alone(self, change: Queued[Any], error: BaseException) -> None:
+        """It has failed all by itself. Of units, that may be one's fault."""
+        if isinstance(change, UnitBatch) and not (isinstance(error, UnavailableError) or is_unavailable(error)):
+            log.error("store.units_run_apart", error=reason_of(error), unit_count=len(change.units))
+            again = self._try([change], is_apart=True)
+            if again is None:
+                return
+            error = again
+        self._fail([change], error)
+
+    def _try(self, group: Sequence[Queued[Any]], *, is_apart: bool = False) -> BaseException | None:
         """Commit the group and tell of it, or what it failed of: then it is not committed, or that is not known."""
         for _ in range(_MAX_RUNS):
             committed = Committed()
-            error = self._commit(group, committed)
+            error = self._commit(group, committed, is_apart=is_apart)
+            if error is not None and is_stale(error):
+                self.stale_count += 1
+                if len(group) > 1:
+                    return error
+                continue
             if error is not None and self._is_in_doubt:
                 was_committed = self._find_out(error, len(group))
                 if was_committed is None:
@@ -100,7 +132,7 @@ class GroupCommit:
             return error
         return refusal()
 
-    def _commit(self, group: Sequence[Change[Any]], committed: Committed) -> BaseException | None:
+    def _commit(self, group: Sequence[Queued[Any]], committed: Committed, *, is_apart: bool) -> BaseException | None:
         """Run the group, write what it adds, and commit; what it failed of."""
         self.group_count += 1
         self.change_count += len(group)
@@ -110,16 +142,22 @@ class GroupCommit:
             with connection.begin():
                 now_us, known = self.clock.now_us(), self.known_destinations
                 transaction = Transaction(connection, self._keys, self._customer_keys, committed, now_us, known)
+                deciding = Deciding(connection, transaction, self._keys, committed, self._tables)
                 marker.begin_group()
                 for change in group:
-                    self._run_change(change, transaction)
+                    if isinstance(change, UnitBatch):
+                        change.result = deciding.run_apart(change.units) if is_apart else deciding.run(change.units)
+                        change.error = None
+                    elif isinstance(change, Change):
+                        self._run_change(change, transaction)
+                has_rows = deciding.flush()
                 transaction.flush()
-                if transaction.has_written:
+                if has_rows or transaction.has_written:
                     marker.write(connection)
                 self._is_committing = True
         except BaseException as error:
             self._keys.forget()
-            if not isinstance(error, OffhookError):
+            if not isinstance(error, OffhookError | StaleError):
                 self._session.failed(error)
             return error
         self._is_committing = False
@@ -153,7 +191,7 @@ class GroupCommit:
                 raise
             transaction.undo()
 
-    def _fail(self, group: Sequence[Change[Any]], error: BaseException) -> None:
+    def _fail(self, group: Sequence[Queued[Any]], error: BaseException) -> None:
         if is_database_error(error) and not is_fault_of_ours(error):
             log.error("store.write_failed", error=reason_of(error), change_count=len(group))
             error = refusal()
