@@ -201,8 +201,8 @@ class Node:
 
         switch = AsteriskSwitch(asterisk, store.now)
         runner = Runner(store)
-        lanes = Lanes(runner, store)
-        timers = Timers(runner, store)
+        lanes = Lanes(store, runner)
+        timers = Timers(store, runner)
         lanes.register(ToSwitch, switch)
         settings = CallSettings(ring_time=self._settings.switch.ring_time, greeting=self._settings.switch.greeting)
         service = CallService(store, runner, lanes, timers, switch, owner_of_number, settings)

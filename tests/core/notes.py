@@ -92,7 +92,7 @@ NOTE: Noun[Note] = Noun(
     customer_of=lambda state: state.customer_id,
     creates=(Make,),
     forgives=(Shrug,),
-    indexes={"text": lambda state: (Entry(state.text),)},
+    indexes={"text": lambda state: (Entry(state.text[:50]),)},
 )
 
 

@@ -18,10 +18,10 @@ from offhook.delivery.log import replay
 from offhook.domain.event import NewEvent, envelope
 from offhook.domain.retry import RetryPolicy
 from offhook.store import destinations
+from offhook.store.commit.change import UnknownEndError
 from offhook.store.database import Database
 from offhook.store.replay import Replay
 from offhook.store.store import Store
-from offhook.store.writer import UnknownEndError
 from tests.delivery.endpoint import Endpoint, Request
 from tests.delivery.node import Node, until
 from tests.delivery.test_races import weather

@@ -19,21 +19,21 @@ main()
 """
 
 _WRITER = """
-from offhook.store.writer import Writer
+from offhook.store.commit.group import GroupCommit
 def fail(self, group):
     if len(open({trigger!r}).read()):
         raise SystemExit
     whole(self, group)
-whole, Writer._commit_group = Writer._commit_group, fail
+whole, GroupCommit.commit = GroupCommit.commit, fail
 """
 
 _PUBLISHING = """
-from offhook.store.writer import Writer
+from offhook.store.commit.group import GroupCommit
 def fail(self, group):
     if any("publish" in change.run.__qualname__ for change in group):
         raise SystemExit
     whole(self, group)
-whole, Writer._commit_group = Writer._commit_group, fail
+whole, GroupCommit.commit = GroupCommit.commit, fail
 """
 
 _RECORDER = """

@@ -14,9 +14,10 @@ import sqlalchemy as sa
 from offhook.domain.ids import new_uuid
 from offhook.domain.signature import new_secret
 from offhook.store import customers, destinations
+from offhook.store.commit.committed import Committed
 from offhook.store.database import Database, sqlite_url
 from offhook.store.store import Store
-from offhook.store.transaction import Committed, Transaction
+from offhook.store.transaction import Transaction
 
 URI = "https://hooks.example.com/one"
 

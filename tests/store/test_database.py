@@ -20,12 +20,12 @@ from alembic.migration import MigrationContext
 from offhook.domain.errors import MisconfiguredError, UnavailableError
 from offhook.store import schema
 from offhook.store.backlog import START, load_due
+from offhook.store.commit.committed import Committed
 from offhook.store.database import Database, _alembic_config, sqlite_url
 from offhook.store.deliveries import list_deliveries
 from offhook.store.destinations import webhook_of
 from offhook.store.events import list_events
 from offhook.store.store import Store
-from offhook.store.transaction import Committed
 from tests.delivery.node import until
 from tests.postgres import Postgres
 from tests.store.conftest import new_customer, rows
@@ -52,7 +52,7 @@ from pathlib import Path
 from offhook.domain.event import NewEvent
 from offhook.store.database import Database
 from offhook.store.store import Store
-from offhook.store.transaction import Committed
+from offhook.store.commit.committed import Committed
 from tests.delivery.node import until
 
 async def main(url, customer):
@@ -146,7 +146,7 @@ async def test_what_the_first_version_left_behind_is_forgotten_after_the_upgrade
     assert rows(store, "SELECT key FROM uris WHERE tm_replaced IS NOT NULL") == [(1,)]
     assert rows(store, "SELECT subject FROM subjects WHERE forget_at IS NOT NULL") == [("order/silent",)]
     (name,) = rows(store, "SELECT version_num FROM alembic_version")[0]
-    assert name == "0003"
+    assert name == "0004"
     await store.stop()
 
 

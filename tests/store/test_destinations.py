@@ -12,12 +12,13 @@ from offhook.domain.errors import ConflictError, InvalidError, NotFoundError
 from offhook.domain.outcome import Outcome
 from offhook.store import customers, destinations, schema
 from offhook.store.backlog import START, load_due, load_holding, next_due_us
+from offhook.store.commit.committed import Committed
 from offhook.store.deliveries import attempts_of_event, deliveries_of_event, list_deliveries
 from offhook.store.events import get_event, list_events
 from offhook.store.replay import Replay, resend
 from offhook.store.stats import webhook_stats
 from offhook.store.store import Store
-from offhook.store.transaction import Committed, Transaction
+from offhook.store.transaction import Transaction
 from tests.store.conftest import URI, new_customer, rows
 from tests.store.test_group_commit import publish
 

@@ -15,10 +15,11 @@ from offhook.domain.ids import new_uuid
 from offhook.domain.publication import Publication
 from offhook.store import access_keys, agents, customers, destinations, publishing, schema
 from offhook.store import store as store_module
+from offhook.store.commit.committed import Committed
 from offhook.store.database import Database, is_database_error
 from offhook.store.events import list_events
 from offhook.store.store import Store
-from offhook.store.transaction import Committed, Transaction
+from offhook.store.transaction import Transaction
 from tests.store.conftest import in_one_group, new_customer, rows
 
 

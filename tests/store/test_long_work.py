@@ -15,6 +15,7 @@ from offhook.delivery.log import erase_subject, replay
 from offhook.domain.errors import ConflictError
 from offhook.store import destinations
 from offhook.store.backlog import START, load_delivery, load_due, load_holding, load_subject
+from offhook.store.commit.committed import Committed
 from offhook.store.database import Database
 from offhook.store.deliveries import attempts_of_event, list_deliveries
 from offhook.store.erasing import begin_erasing
@@ -22,7 +23,6 @@ from offhook.store.events import get_event, list_events
 from offhook.store.making_due import Marked, make_due_step
 from offhook.store.replay import Replay, resend
 from offhook.store.store import Store
-from offhook.store.transaction import Committed
 from tests.running import Running
 from tests.store.conftest import URI, new_customer, rows
 from tests.store.test_destinations import record, statuses

@@ -16,10 +16,11 @@ import sqlalchemy as sa
 
 from offhook.domain.errors import UnavailableError
 from offhook.domain.event import NewEvent
+from offhook.store.commit.change import UnknownEndError
+from offhook.store.commit.committed import Committed
 from offhook.store.database import Database, sqlite_url
 from offhook.store.store import Store
-from offhook.store.transaction import Committed, Transaction
-from offhook.store.writer import UnknownEndError
+from offhook.store.transaction import Transaction
 from tests.delivery.node import until
 from tests.faults.wire import AnswerLosingWire
 from tests.postgres import Postgres

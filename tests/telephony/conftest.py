@@ -11,19 +11,20 @@ from typing import Any
 import msgspec
 import pytest
 import sqlalchemy as sa
-from offhook.running.lanes import Lanes
-from offhook.running.runner import Runner
-from offhook.running.timers import Timers
 
 from offhook.domain.catalogue.call import Call
 from offhook.domain.ids import new_uuid
 from offhook.domain.signature import new_secret
 from offhook.domain.switch_commands import ToSwitch
 from offhook.node.service import Service
+from offhook.running.lanes import Lanes
+from offhook.running.runner import Runner
+from offhook.running.timers import Timers
+from offhook.store.commit.committed import Committed
 from offhook.store.customers import add_customer, first_customer_id
 from offhook.store.database import Database, sqlite_url
 from offhook.store.store import Store
-from offhook.store.transaction import Committed, Transaction
+from offhook.store.transaction import Transaction
 from offhook.switch.asterisk.ari import AriEndpoint
 from offhook.switch.asterisk.switch import AsteriskSwitch
 from offhook.telephony.calls import CallService
@@ -56,8 +57,8 @@ class Node:
         self.flow_events: list[tuple[str, dict[str, Any]]] = []
         store.subscribe(self._note)
         self.runner = Runner(store)
-        self.lanes = Lanes(self.runner, store)
-        self.timers = Timers(self.runner, store)
+        self.lanes = Lanes(store, self.runner)
+        self.timers = Timers(store, self.runner)
         self.switch = AsteriskSwitch(endpoint, store.now)
 
     async def start(self, settings: CallSettings) -> None:

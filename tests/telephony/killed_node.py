@@ -18,7 +18,7 @@ import msgspec
 
 from offhook.domain.step import Outcome
 from offhook.domain.switch_commands import SwitchCommand
-from offhook.store.transaction import Committed
+from offhook.store.commit.committed import Committed
 from offhook.switch.asterisk.ari import AriClient, AriEndpoint
 from offhook.switch.asterisk.switch import AsteriskSwitch
 from tests.telephony.conftest import Node, running_node

@@ -18,8 +18,8 @@ from offhook.domain.customer import Caller, access_key_caller
 from offhook.domain.errors import InvalidError, OverLimitError, UnauthenticatedError
 from offhook.store.access_keys import find_key_holder
 from offhook.store.agents import Login, find_login
+from offhook.store.commit.committed import Committed
 from offhook.store.store import Store
-from offhook.store.transaction import Committed
 
 _MAX_CACHED = 20_000
 # No token or key of ours is as long: a longer one is not worth reading.

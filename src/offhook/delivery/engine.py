@@ -37,9 +37,9 @@ from offhook.domain.retry import RetryPolicy
 from offhook.node.service import Service
 from offhook.outbound.port import Sender
 from offhook.store.backlog import FOREVER_US, START, load_delivery
+from offhook.store.commit.committed import Committed
 from offhook.store.destination_rows import destinations_with_pending
 from offhook.store.store import Store
-from offhook.store.transaction import Committed
 
 log = structlog.get_logger()
 

@@ -12,10 +12,10 @@ from offhook.delivery.stepping import PAUSE_S, in_steps
 from offhook.domain.errors import UnavailableError
 from offhook.node.service import Service
 from offhook.store.cancelling import cancel_step, destinations_to_cancel
+from offhook.store.commit.committed import Committed
 from offhook.store.erasing import erasures_begun
 from offhook.store.making_due import destinations_to_make_due, make_due_step
 from offhook.store.store import Store
-from offhook.store.transaction import Committed
 
 _AGAIN_S = 600.0
 _PAUSE_S = 1.0

@@ -52,6 +52,8 @@ class Noun(msgspec.Struct, Generic[S], frozen=True, kw_only=True):
 Nouns = Mapping[str, Noun[Any]]
 """The registry: every noun by its kind."""
 
+NO_NOUNS: Nouns = MappingProxyType({})
+
 
 def registry(*nouns: Noun[Any]) -> Nouns:
     """The registry of these nouns."""

@@ -57,3 +57,27 @@ class KeySource:
             connection.execute(sa.insert(key_blocks).values(name=self._name, next_key=1 + count))
             end = 1 + count
         self._next, self._end = end - count, end
+
+
+class Keys:
+    """The key sources of all tables, one set per writer."""
+
+    def __init__(self) -> None:
+        self._sources: dict[str, KeySource] = {}
+
+    def take(self, connection: sa.Connection, table: str, count: int = 1) -> range:
+        source = self._sources.get(table)
+        if source is None:
+            source = self._sources[table] = KeySource(table)
+        return source.take(connection, count)
+
+    def forget(self) -> None:
+        for source in self._sources.values():
+            source.forget()
+
+    def mark(self) -> dict[str, tuple[int, int]]:
+        return {name: source.mark() for name, source in self._sources.items()}
+
+    def restore(self, mark: dict[str, tuple[int, int]]) -> None:
+        for name, source in self._sources.items():
+            source.restore(mark.get(name, (0, 0)))

@@ -11,13 +11,11 @@ from __future__ import annotations
 from enum import IntEnum
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import sqlite
+
+from offhook.store.columns import Key, Micros
+from offhook.store.commit.tables import noun_table, places_table
 
 metadata = sa.MetaData()
-
-# SQLite makes a column the row's own key only if its type is spelled INTEGER.
-Key = sa.BigInteger().with_variant(sqlite.INTEGER(), "sqlite")
-Micros = sa.BigInteger
 
 
 class DeliveryStatus(IntEnum):
@@ -313,6 +311,10 @@ calls = sa.Table(
 sa.Index("calls_customer", calls.c.customer_id, calls.c.tm_create, calls.c.key)
 _open = calls.c.is_open
 sa.Index("calls_open", calls.c.key, sqlite_where=_open, postgresql_where=_open)
+
+# What lives (`store.commit.tables`).
+activeflows = noun_table("activeflow", metadata)
+places = places_table(metadata)
 
 # How far retention has come: the key of the last event that each of its rules has looked at.
 retention_places = sa.Table(

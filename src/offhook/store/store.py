@@ -15,6 +15,7 @@ told as committed, or run again, once that is known.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Container, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
@@ -23,14 +24,19 @@ import sqlalchemy as sa
 import structlog
 
 from offhook.domain.errors import OffhookError, UnavailableError
+from offhook.domain.noun import NO_NOUNS, Nouns
 from offhook.domain.times import from_us
 from offhook.node.service import Service
 from offhook.store.clock import SteadyClock
+from offhook.store.commit.change import Change, Queued, UnitBatch, unknown_end
+from offhook.store.commit.committed import Committed
+from offhook.store.commit.rows import Tables
+from offhook.store.commit.unit import Result, Unit
 from offhook.store.database import MAX_API_READ, Database, is_database_error
 from offhook.store.readers import Readers
 from offhook.store.refusals import refusal_of
-from offhook.store.transaction import Committed, Transaction
-from offhook.store.writer import Change, Writer, unknown_end
+from offhook.store.transaction import Transaction
+from offhook.store.writer import Writer
 
 T = TypeVar("T")
 Listener = Callable[[Committed], None]
@@ -42,10 +48,13 @@ log = structlog.get_logger()
 class Store(Service):
     """Durable state. `start` before use, in the event loop that will use it; `stop` finishes what is queued."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, nouns: Nouns = NO_NOUNS, command_type: Any = Any) -> None:
+        """`nouns` are those whose units may be applied, `command_type` the union of their commands."""
         self.database = database
+        self.tables = Tables(nouns, command_type)
+        self.fault_counts: Counter[str] = Counter()
         self._listeners: list[Listener] = []
-        self._writer = Writer(database, self)
+        self._writer = Writer(database, self, self.tables)
         count, check = database.reader_count, self._refuse_while_away
         self._readers = Readers(database.reader, count, "reader", check)
         self._api_readers = Readers(database.api_reader, count, "api-reader", check, max_time=MAX_API_READ)
@@ -61,20 +70,20 @@ class Store(Service):
 
     def deliver_to(self, known: Container[int]) -> None:
         """Destinations that whoever delivers knows: `Committed.destinations` leaves them out. The writer asks."""
-        self._writer.known_destinations = known
+        self._writer.groups.known_destinations = known
 
     @property
     def clock(self) -> SteadyClock:
         """The time of what is written; never before what was written already."""
-        return self._writer.clock
+        return self._writer.groups.clock
 
     @clock.setter
     def clock(self, clock: SteadyClock) -> None:
-        self._writer.clock = clock
+        self._writer.groups.clock = clock
 
     def now(self) -> datetime:
         """The clock's time."""
-        return from_us(self._writer.clock.now_us())
+        return from_us(self.clock.now_us())
 
     @property
     def is_away(self) -> bool:
@@ -84,12 +93,12 @@ class Store(Service):
     @property
     def group_count(self) -> int:
         """How many transactions there were."""
-        return self._writer.group_count
+        return self._writer.groups.group_count
 
     @property
     def change_count(self) -> int:
         """How many changes they had."""
-        return self._writer.change_count
+        return self._writer.groups.change_count
 
     async def start(self) -> None:
         """Take the database, migrate it, and begin to take changes. Raises MisconfiguredError."""
@@ -126,13 +135,15 @@ class Store(Service):
         UnknownEndError, one of those, if nobody can tell whether it was.
         Survives cancellation: what was queued is committed all the same.
         """
-        if self._stopping:
-            raise UnavailableError("The server is stopping. Try again in a moment.")
-        self._refuse_while_away()
-        assert self._loop is not None
-        future: asyncio.Future[T] = self._loop.create_future()
-        self._writer.put(Change(change, future))
-        return await future
+        return await self._queue(lambda future: Change(change, future))
+
+    async def apply(self, units: Sequence[Unit]) -> list[Result]:
+        """Decide these units, one after another, in one write; their results once that is on disk.
+
+        Each is done whole or leaves no trace. Raises UnavailableError (nothing was accepted), and UnknownEndError, one
+        of those, if nobody can tell. Survives cancellation: what was queued is committed all the same.
+        """
+        return await self._queue(lambda future: UnitBatch(tuple(units), future))
 
     async def read(self, query: Callable[[sa.Connection], T]) -> T:
         """Run `query` on a consistent snapshot: what deliveries, log ins, calls and a start need. Any length.
@@ -148,7 +159,7 @@ class Store(Service):
         """
         return await self._api_readers.read(query)
 
-    def ended(self, group: Sequence[Change[Any]], committed: Committed) -> None:
+    def ended(self, group: Sequence[Queued[Any]], committed: Committed) -> None:
         """The writer has committed or refused these."""
         self._call(lambda: self._deliver(group, committed))
 
@@ -160,6 +171,15 @@ class Store(Service):
         """The writer has ended by itself."""
         self._fault = fault
         self._call(self._give_up)
+
+    async def _queue(self, queued: Callable[[asyncio.Future[T]], Queued[T]]) -> T:
+        if self._stopping:
+            raise UnavailableError("The server is stopping. Try again in a moment.")
+        self._refuse_while_away()
+        assert self._loop is not None
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._writer.put(queued(future))
+        return await future
 
     def _give_up(self) -> None:
         """Nothing is committed any more; whoever still waits learns it."""
@@ -192,16 +212,25 @@ class Store(Service):
         self._writer.go_on(absence)
         self._deliver((), Committed(everything=True))
 
-    def _deliver(self, group: Sequence[Change[Any]], committed: Committed) -> None:
+    def _deliver(self, group: Sequence[Queued[Any]], committed: Committed) -> None:
         for listener in self._listeners:
             try:
                 listener(committed)
             except Exception:
                 log.exception("store.listener_failed")
         for change in group:
+            if isinstance(change, UnitBatch) and change.error is None:
+                self._note_faults(change)
             if change.future.done():
                 continue
             if change.error is not None:
                 change.future.set_exception(change.error)
             else:
                 change.future.set_result(change.result)
+
+    def _note_faults(self, batch: UnitBatch) -> None:
+        for result in batch.result or ():
+            for fault in result.faults:
+                self.fault_counts[fault.kind] += 1
+                what = {"kind": fault.kind, "id": fault.id, "input": fault.input, "is_mended": result.is_done}
+                log.error("store.rule_failed", **what, exc_info=fault.error)

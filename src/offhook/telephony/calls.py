@@ -32,9 +32,9 @@ from offhook.node.service import Service
 from offhook.running.lanes import Lanes
 from offhook.running.runner import Runner
 from offhook.running.timers import Timers
+from offhook.store.commit.committed import Committed
 from offhook.store.commit.unit import Unit
 from offhook.store.store import Store
-from offhook.store.transaction import Committed
 from offhook.switch.port import Switch
 from offhook.telephony.live_calls import LiveCalls
 from offhook.telephony.reconcile import reconcile

@@ -32,13 +32,15 @@ class Document(msgspec.Struct, Generic[S, C], frozen=True, kw_only=True):
 
 
 class Row(msgspec.Struct, frozen=True):
-    """A row as it was read, or as it has become. `version` is the one that was read; 0 for a row that is new."""
+    """A row as it was read, or as it has become. `version` is the one that was read; 0 for a row that is new, which
+    was made at `created_at`."""
 
     kind: str
     id: str
     customer_id: str
     version: int
     document: Document[Any, Any]
+    created_at: datetime | None = None
 
     @property
     def due_at(self) -> datetime | None:
@@ -72,17 +74,23 @@ class Rows(Protocol):
         """The next number of a command: higher than every one before, also before a restart. Gaps do no harm."""
         ...
 
+    def knows(self, customer_id: str) -> bool:
+        """Whether there is such a customer: an event of any other cannot be written."""
+        ...
+
 
 class Write(msgspec.Struct, frozen=True):
     """A row to be written: inserted with version 1 if `row.version` is 0, else updated to `row.version + 1` where the
     version is still `row.version` (no such row: the group runs again).
 
-    `entries` are all its places in indexes, as (index, key, rank).
+    `entries` are all its places in indexes, as (index, key, rank), `document` the bytes of `row.document`, once its
+    unit has succeeded.
     """
 
     row: Row
     is_final: bool
     entries: tuple[tuple[str, str, int], ...] = ()
+    document: bytes = b""
 
     @property
     def is_open(self) -> bool:

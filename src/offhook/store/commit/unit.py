@@ -12,7 +12,8 @@ counts only if the row still has it.
 
 A decide that raises while the unit came from outside (`is_asked`) fails the unit. Otherwise nobody could be told, and
 the input would be lost: the unit begins anew with the row that raised ended by its `broken` rule, as often as another
-row raises. What raises in `broken` too fails the unit for good.
+row raises. What raises in `broken` too fails the unit for good. A row that cannot be kept (`keeping`) is a fault of
+its rule as well.
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ import msgspec
 from msgspec.structs import replace
 
 from offhook.domain.event import NewEvent
-from offhook.domain.noun import Entry, Index, Noun, Nouns
+from offhook.domain.noun import Noun, Nouns
 from offhook.domain.step import Begun, Broken, Delete, Due, Ended, Found, Lookup, Pending, Refusal, Step, Tell
+from offhook.store.commit.keeping import encoded
 from offhook.store.commit.port import Document, Hit, Order, Row, Rows, Unreadable, Write
 
 R = TypeVar("R")
@@ -115,7 +117,7 @@ class Group:
                     return Result(False, faults=faults)
                 broken[found.key] = found.fault
                 continue
-            self.changed.update(attempt.changed)
+            self.changed.update(attempt.written)
             self.events += attempt.events
             self.orders += attempt.orders
             return Result(True, states, faults=tuple(broken.values()))
@@ -155,8 +157,10 @@ class _Attempt:
         self._customer_id = unit.customer_id
         self._queue: deque[_Said] = deque()
         self._makers: dict[_Key, _Key | None] = {}
+        self._causes: dict[_Key, _Said] = {}
         self._count = 0
         self.changed: dict[_Key, Write] = {}
+        self.written: dict[_Key, Write] = {}
         self.events: list[NewEvent] = []
         self.orders: list[Order] = []
 
@@ -168,6 +172,7 @@ class _Attempt:
         self._follow()
         self._queue.extend(_Said(tell, at, None) for tell in self._unit.tells)
         self._follow()
+        self.written = {key: self._rule(self._causes[key], encoded, write) for key, write in self.changed.items()}
         rows = [self._get((tell.kind, tell.id)) for tell in self._unit.tells]
         return tuple(row.document.state if isinstance(row, Row) else None for row in rows)
 
@@ -189,7 +194,7 @@ class _Attempt:
         self._makers[said.key] = said.teller
         step = self._rule(said, noun.decide, None, said.tell.input, said.at)
         document: Document[Any, Any] = Document(state=step.state, last_at=said.at)
-        row = Row(*said.key, self._rule(said, noun.customer_of, step.state), 0, document)
+        row = Row(*said.key, self._rule(said, noun.customer_of, step.state), 0, document, created_at=said.at)
         self._check_customer(row, said)
         self._absorb(noun, row, document, step, said)
 
@@ -227,6 +232,7 @@ class _Attempt:
             if self._get(said.key) is None or not _is_same(document, row.document):
                 row = replace(row, document=document)
                 self._keep(noun, row, said)
+            self._check_events(step, said)
             self.events += step.events
             self._queue.extend(_Said(tell, said.at, said.key) for tell in step.tells)
             self._count_tells(said, len(step.tells))
@@ -253,14 +259,8 @@ class _Attempt:
     def _keep(self, noun: Noun[Any], row: Row, said: _Said) -> None:
         state = row.document.state
         is_final = self._rule(said, noun.is_final, state)
-        entries: tuple[tuple[str, str, int], ...] = ()
-        if noun.indexes and not is_final:
-            entries = tuple(
-                (name, *entry)
-                for name, index in noun.indexes.items()
-                for entry in self._rule(said, _listed, index, state)
-            )
-        self.changed[said.key] = Write(row, is_final, entries)
+        self.changed[said.key] = Write(row, is_final, self._rule(said, places_of, noun, state))
+        self._causes[said.key] = said
 
     def _get(self, key: _Key) -> Row | Unreadable | None:
         changed = self.changed.get(key)
@@ -288,6 +288,11 @@ class _Attempt:
             raise self._fault(said, PermissionError("the row is another customer's"), said.teller)
         self._customer_id = row.customer_id
 
+    def _check_events(self, step: Step[Any], said: _Said) -> None:
+        for event in step.events:
+            if not self._group.rows.knows(event.customer_id):
+                raise self._fault(said, LookupError(f"no customer {event.customer_id!r}"), said.key)
+
     def _count_tells(self, said: _Said, count: int) -> None:
         self._count += count
         if self._count > MAX_TELLS:
@@ -311,6 +316,13 @@ class _Attempt:
         return _FaultError(blamed, Fault(*said.key, type(said.tell.input).__name__, error))
 
 
+def places_of(noun: Noun[Any], state: Any) -> tuple[tuple[str, str, int], ...]:
+    """Where a state stands in its noun's indexes, as (index, key, rank): nowhere once it is final."""
+    if not noun.indexes or noun.is_final(state):
+        return ()
+    return tuple((name, *entry) for name, index in noun.indexes.items() for entry in index(state))
+
+
 def _heard(document: Document[Any, Any], told: Any) -> Document[Any, Any] | None:
     """What an input by itself makes of a row, whatever the noun; None if it means nothing any more."""
     match told:
@@ -330,10 +342,6 @@ def _heard(document: Document[Any, Any], told: Any) -> Document[Any, Any] | None
 
 def _is_same(one: Document[Any, Any], other: Document[Any, Any]) -> bool:
     return one.pending == other.pending and one.timers == other.timers and one.state == other.state
-
-
-def _listed(index: Index[Any], state: Any) -> list[Entry]:
-    return list(index(state))
 
 
 def _missing(tell: Tell) -> Refusal:

@@ -1,0 +1,141 @@
+"""How a group's attempts are written: the delivery's end or its next try, and a row for each that failed."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+from functools import cache
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from offhook.domain.delivery import AttemptRecord
+from offhook.domain.outcome import Outcome
+from offhook.store import schema
+from offhook.store.prepared import Prepared, Row, driver_cursor
+from offhook.store.schema import DeliveryStatus
+
+_STATUS = {
+    "pending": int(DeliveryStatus.PENDING),
+    "succeeded": int(DeliveryStatus.SUCCEEDED),
+    "exhausted": int(DeliveryStatus.EXHAUSTED),
+}
+
+
+class _Statements:
+    """For one dialect, with the columns in the order of the rows below."""
+
+    def __init__(self, dialect_name: str) -> None:
+        module: Any = {"sqlite": sqlite, "postgresql": postgresql}[dialect_name]
+        uri_key, destination_key = schema.destinations.c.uri_key, schema.destinations.c.key
+
+        def update(table: sa.Table, where: sa.ColumnElement[bool], *names: str) -> Prepared:
+            statement = sa.update(table).where(where).values({name: sa.bindparam(name) for name in names})
+            return Prepared(statement, (*names, "for_key"), dialect_name)
+
+        # One that is there already was written by a commit whose answer was lost.
+        self.insert_attempts = Prepared(
+            module.insert(schema.attempts).on_conflict_do_nothing(),
+            ("delivery_key", "number", "uri_key", "outcome", "status_code", "started_at", "latency_ms", "response"),
+            dialect_name,
+        )
+        # What a receiver answered while its subject was being erased would bring back what is gone.
+        self.drop_cancelled = Prepared(
+            sa.delete(schema.attempts).where(
+                schema.attempts.c.delivery_key == sa.bindparam("for_key"),
+                ~sa.exists().where(
+                    schema.deliveries.c.key == sa.bindparam("for_key"),
+                    schema.deliveries.c.status != sa.text(str(int(DeliveryStatus.CANCELLED))),
+                ),
+            ),
+            ("for_key",),
+            dialect_name,
+        )
+        # The status is asked for again: a delivery cancelled while an attempt was under way stays cancelled.
+        is_pending = sa.and_(schema.deliveries.c.key == sa.bindparam("for_key"), schema.IS_PENDING)
+        self.end_delivery = update(
+            schema.deliveries,
+            is_pending,
+            *("status", "attempt_count", "last_outcome", "last_status_code", "uri_key", "started_at", "latency_ms"),
+            *("response", "tm_done"),
+        )
+        self.postpone_delivery = update(
+            schema.deliveries,
+            is_pending,
+            *("attempt_count", "last_outcome", "last_status_code", "due_at", "first_failed_at"),
+        )
+        self.select_uri = Prepared(
+            sa.select(uri_key).where(destination_key == sa.bindparam("of_key")), ("of_key",), dialect_name
+        )
+        self.make_due = Prepared(
+            sa.update(schema.deliveries).where(is_pending).values(due_at=schema.deliveries.c.tm_create),
+            ("for_key",),
+            dialect_name,
+        )
+
+
+@cache
+def _statements(dialect_name: str) -> _Statements:
+    return _Statements(dialect_name)
+
+
+def write_records(connection: sa.Connection, records: Sequence[AttemptRecord]) -> set[int]:
+    """Write how these attempts ended. Returns the destinations some of whose deliveries became due in the past."""
+    statements = _statements(connection.dialect.name)
+    cursor = driver_cursor(connection)
+    failed = [record for record in records if record.status != "succeeded"]
+    if failed:
+        statements.insert_attempts.run_many(cursor, [_attempt_row(record) for record in failed])
+        statements.drop_cancelled.run_many(cursor, [(record.delivery_key,) for record in failed])
+    moved = _failed_elsewhere(statements, cursor, failed)
+    ended = [record for record in records if _ends(record, moved)]
+    if ended:
+        statements.end_delivery.run_many(cursor, [_end_row(record) for record in ended])
+    postponed = [record for record in failed if not _ends(record, moved)]
+    if postponed:
+        statements.postpone_delivery.run_many(cursor, [_postpone_row(record) for record in postponed])
+    if moved:
+        statements.make_due.run_many(cursor, [(key,) for key in moved])
+    return {record.destination_key for record in moved.values()}
+
+
+def _failed_elsewhere(
+    statements: _Statements, cursor: Any, failed: Sequence[AttemptRecord]
+) -> dict[int, AttemptRecord]:
+    """What failed last at another uri than its destination has now: it waits for nothing, and is not given up."""
+    keys = [(key,) for key in sorted({record.destination_key for record in failed})]
+    found = statements.select_uri.fetch_each(cursor, keys)
+    uri_of = {key: rows[0][0] for (key,), rows in zip(keys, found, strict=True) if rows}
+    last = {record.delivery_key: record for record in failed}
+    return {key: record for key, record in last.items() if uri_of.get(record.destination_key) != record.uri_key}
+
+
+def _ends(record: AttemptRecord, moved: Container[int]) -> bool:
+    return record.status == "succeeded" or (record.status == "exhausted" and record.delivery_key not in moved)
+
+
+def _attempt_row(record: AttemptRecord) -> Row:
+    return (
+        *(record.delivery_key, record.number, record.uri_key, record.outcome.value, record.status_code),
+        *(record.started_us, record.latency_ms, record.response),
+    )
+
+
+def _end_row(record: AttemptRecord) -> Row:
+    # What a failed last attempt found is in `attempts` already.
+    found = (None, None, None)
+    if record.outcome is Outcome.SUCCEEDED:
+        found = (record.started_us, record.latency_ms, record.response)  # type: ignore[assignment]
+    return (
+        *(_STATUS[record.status], record.number, record.outcome.value, record.status_code, record.uri_key),
+        *found,
+        record.ended_us,
+        record.delivery_key,
+    )
+
+
+def _postpone_row(record: AttemptRecord) -> Row:
+    return (
+        *(record.number, record.outcome.value, record.status_code, record.due_us, record.first_failed_us),
+        record.delivery_key,
+    )

@@ -1,0 +1,202 @@
+"""Rows of what lives, read from the database: one at a time inside a group, and in lists for whoever starts or asks.
+
+What cannot be decoded (another version wrote it, or it is damaged) is left out, and logged, and never keeps a node from
+starting; `offhook doctor` lists it. Who asks for that one row alone is told of a fault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+import structlog
+
+from offhook.domain.errors import NotFoundError
+from offhook.domain.noun import NO_NOUNS, Noun, Nouns
+from offhook.domain.step import Lookup
+from offhook.domain.times import to_us
+from offhook.store import schema
+from offhook.store.commit.keeping import is_keepable
+from offhook.store.commit.port import Document, Hit, Row, Unreadable
+from offhook.store.commit.tables import noun_table
+from offhook.store.paging import Page, page_of
+from offhook.store.prepared import Prepared, driver_cursor
+from offhook.store.transaction import Transaction
+
+_STREAMED = 500
+
+log = structlog.get_logger()
+
+
+class UnreadableRow(msgspec.Struct, frozen=True):
+    """A row that cannot be read, and what the decoder says."""
+
+    kind: str
+    id: str
+    reason: str
+
+
+class NounRows:
+    """One noun's table, and how its documents are read."""
+
+    def __init__(self, noun: Noun[Any], command_type: Any) -> None:
+        self.noun = noun
+        self.table = noun_table(noun.kind, sa.MetaData())
+        self._decoder = msgspec.json.Decoder(_document(noun.state_type, command_type))
+
+    def decode(self, document: bytes) -> Document[Any, Any]:
+        """What a row holds. Raises DecodeError."""
+        found: Document[Any, Any] = self._decoder.decode(document)
+        return found
+
+    def decode_or_none(self, row_id: str, document: bytes) -> Document[Any, Any] | None:
+        """What a row holds; None if it cannot be read, which is logged."""
+        try:
+            return self.decode(document)
+        except msgspec.DecodeError as error:
+            kind, hint = self.noun.kind, "`offhook doctor` lists them"
+            log.error("store.row_unreadable", kind=kind, id=row_id, error=str(error), hint=hint)
+            return None
+
+    def select(self) -> sa.Select[Any]:
+        """What `row` needs, of every row there is."""
+        columns = self.table.c
+        return sa.select(columns.id, columns.customer_id, columns.version, columns.document)
+
+    def row(self, found: Any) -> Row | None:
+        """A row as `select` found it; None if it cannot be read."""
+        document = self.decode_or_none(found.id, found.document)
+        if document is None:
+            return None
+        return Row(self.noun.kind, found.id, found.customer_id, found.version, document)
+
+
+class Tables:
+    """Every noun's table. `command_type` is the union of the commands that rows may have pending."""
+
+    def __init__(self, nouns: Nouns = NO_NOUNS, command_type: Any = Any) -> None:
+        self.nouns = nouns
+        self.of: Mapping[str, NounRows] = {kind: NounRows(noun, command_type) for kind, noun in nouns.items()}
+
+    def open(self, connection: sa.Connection) -> list[Row]:
+        """Every row that a start has to take up and that can be read: kind by kind, oldest first."""
+        found = []
+        for rows in self.of.values():
+            statement = rows.select().where(rows.table.c.is_open).order_by(rows.table.c.key)
+            found += [row for one in connection.execute(statement) if (row := rows.row(one)) is not None]
+        return found
+
+    def due(self, connection: sa.Connection, until: datetime) -> list[Row]:
+        """Every row that has a timer until then, and that can be read; the earliest first."""
+        found = []
+        for rows in self.of.values():
+            due_at = rows.table.c.due_at
+            statement = rows.select().where(due_at <= to_us(until)).add_columns(due_at)
+            found += [(one.due_at, row) for one in connection.execute(statement) if (row := rows.row(one)) is not None]
+        return [row for _, row in sorted(found, key=lambda timed: timed[0])]
+
+    def get(self, connection: sa.Connection, kind: str, customer_id: str, row_id: str) -> Any:
+        """The state of one row. Raises NotFoundError, and DecodeError if it cannot be read."""
+        rows = self.of[kind]
+        found = None
+        if is_keepable(row_id):
+            statement = rows.select().where(rows.table.c.id == row_id, rows.table.c.customer_id == customer_id)
+            found = connection.execute(statement).first()
+        if found is None:
+            raise NotFoundError(f"There is no {kind} {row_id}.", reason=f"{kind.upper()}_NOT_FOUND", field="id")
+        return rows.decode(found.document).state
+
+    def page(
+        self, connection: sa.Connection, kind: str, customer_id: str, *, page_token: str, page_size: int
+    ) -> Page[Any]:
+        """The states of a customer's rows that can be read, newest first. Raises InvalidError (page_token)."""
+        rows = self.of[kind]
+        columns = rows.table.c
+        statement = rows.select().where(columns.customer_id == customer_id).add_columns(columns.tm_create, columns.key)
+
+        def state(found: Any) -> Any:
+            document = rows.decode_or_none(found.id, found.document)
+            return None if document is None else document.state
+
+        return page_of(connection, statement, rows.table, page_token, page_size, state)
+
+    def unreadable(self, connection: sa.Connection) -> Iterator[UnreadableRow]:
+        """All that cannot be read. Reads every document there is, a few at a time."""
+        for kind, rows in self.of.items():
+            statement = rows.select().order_by(rows.table.c.key)
+            for found in connection.execute(statement.execution_options(yield_per=_STREAMED)):
+                try:
+                    rows.decode(found.document)
+                except msgspec.DecodeError as error:
+                    yield UnreadableRow(kind, found.id, str(error))
+
+
+class GroupRows:
+    """The port `Rows` inside a group's transaction. Lives on the writer's thread."""
+
+    def __init__(self, connection: sa.Connection, transaction: Transaction, tables: Tables) -> None:
+        self._transaction = transaction
+        self._of = tables.of
+        self._dialect_name = connection.dialect.name
+        self._cursor = driver_cursor(connection)
+
+    def get(self, kind: str, row_id: str) -> Row | Unreadable | None:
+        """The row as it is in the database."""
+        # What nobody can have written need not be asked for, and PostgreSQL would not take all of it.
+        if not is_keepable(row_id):
+            return None
+        rows = self._of[kind]
+        found = _select_row(rows.table.name, self._dialect_name).fetch(self._cursor, (row_id,))
+        if not found:
+            return None
+        customer_id, version, document = found[0]
+        decoded = rows.decode_or_none(row_id, document)
+        return Unreadable() if decoded is None else Row(kind, row_id, customer_id, version, decoded)
+
+    def find(self, lookup: Lookup) -> Sequence[Hit]:
+        """The first rows there."""
+        if not is_keepable(lookup.key):
+            return ()
+        values = (lookup.kind, lookup.name, lookup.key, lookup.limit)
+        return [Hit(*found) for found in _find(self._dialect_name).fetch(self._cursor, values)]
+
+    def number(self) -> int:
+        """The next number of a command."""
+        return self._transaction.next_key("commands")
+
+    def knows(self, customer_id: str) -> bool:
+        """Whether there is such a customer."""
+        return self._transaction.knows_customer(customer_id)
+
+
+@cache
+def _select_row(table_name: str, dialect_name: str) -> Prepared:
+    table = sa.table(table_name, *map(sa.column, ("id", "customer_id", "version", "document")))
+    statement = sa.select(table.c.customer_id, table.c.version, table.c.document).where(
+        table.c.id == sa.bindparam("of_id")
+    )
+    return Prepared(statement, ("of_id",), dialect_name)
+
+
+@cache
+def _find(dialect_name: str) -> Prepared:
+    columns = schema.places.c
+    statement = (
+        sa.select(columns.rank, columns.id)
+        .where(
+            columns.kind == sa.bindparam("of_kind"),
+            columns.name == sa.bindparam("of_name"),
+            columns.key == sa.bindparam("of_key"),
+        )
+        .order_by(columns.rank, columns.id)
+        .limit(sa.bindparam("count", type_=sa.BigInteger))
+    )
+    return Prepared(statement, ("of_kind", "of_name", "of_key", "count"), dialect_name)
+
+
+def _document(state_type: Any, command_type: Any) -> Any:
+    return Document[state_type, command_type]
