@@ -17,7 +17,17 @@ def receiver() -> Iterator[Receiver]:
     receiver.close()
 
 
+ROUNDS = int(os.environ.get("OFFHOOK_TEST_ROUNDS", "6"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A round starts a server anew, which takes seconds, more on a busy machine: more rounds may take longer."""
+    for item in items:
+        if "rounds" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.timeout(60 + 20 * ROUNDS))
+
+
 @pytest.fixture
 def rounds() -> int:
     """How many rounds of a destructive test: more with `make test-all`."""
-    return int(os.environ.get("OFFHOOK_TEST_ROUNDS", "6"))
+    return ROUNDS
