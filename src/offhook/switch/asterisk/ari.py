@@ -122,8 +122,8 @@ class AriClient:
     ) -> AriAnswer:
         """What Asterisk answers, whatever that is. The parts of `path` may be any text: a slash stays within its part.
 
-        Raises AriUnreachableError, and SwitchUnavailableError if nobody knows what became of it. A list belongs into
-        the `body`: in a query Asterisk takes one apart at its commas.
+        Raises AriUnreachableError, and SwitchUnavailableError if nobody knows what became of it. What may hold commas
+        belongs into the `body`: a query is taken apart at them where Asterisk would take several.
         """
         # As it stands: a part that is made of dots would else be taken for a way up.
         url = URL(str(URL(self._base)) + "/".join(quote(part, safe="") for part in path), encoded=True)

@@ -156,7 +156,7 @@ class AriCommands:
         return Absent(thing)
 
     async def _follow(self, channel_id: str) -> Outcome:
-        # A list in a body, here and below: out of a text Asterisk would make several at its commas.
+        # In a body, here and below: out of a query Asterisk would make several at its commas.
         source = {"eventSource": [f"channel:{channel_id}"]}
         answer = await self._ari.ask("POST", "applications", APPLICATION, "subscription", body=source)
         if answer.status == HTTPStatus.UNPROCESSABLE_ENTITY and await self._find("channel", channel_id) != Done():
