@@ -37,6 +37,7 @@ from offhook.running.timers import Timers
 from offhook.settings.areas import Settings
 from offhook.store.customers import count_customers, first_customer_id
 from offhook.store.database import Database, sqlite_url
+from offhook.store.metrics import StoreMetrics
 from offhook.store.store import Store
 from offhook.switch.asterisk.ari import AriEndpoint
 from offhook.switch.asterisk.configuration import Rtp
@@ -102,6 +103,7 @@ class Node:
             await self._first_start(store)
             asterisk = await self._find_asterisk()
             registry = _registry()
+            StoreMetrics(registry, store)
             policy = _network_policy(settings, asterisk)
             sender = _sender(settings, policy)
             await supervisor.add(Closing("outbound connections", sender.close))

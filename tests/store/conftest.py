@@ -15,6 +15,7 @@ from offhook.domain.ids import new_uuid
 from offhook.domain.signature import new_secret
 from offhook.store import customers, destinations
 from offhook.store.commit.committed import Committed
+from offhook.store.commit.unit import Unit
 from offhook.store.database import Database, sqlite_url
 from offhook.store.store import Store
 from offhook.store.transaction import Transaction
@@ -59,11 +60,14 @@ async def new_customer(store: Store, uri: str = URI) -> str:
     return customer_id
 
 
-async def in_one_group(store: Store, *changes: Callable[[Transaction], Any]) -> list[Any]:
-    """Run these changes as one group; what each returned or raised."""
+async def in_one_group(store: Store, *changes: Callable[[Transaction], Any] | list[Unit]) -> list[Any]:
+    """Run these changes, and apply these units, as one group; what each returned or raised."""
     go_on = threading.Event()
     before = asyncio.ensure_future(store.write(lambda tx: go_on.wait(10)))
-    waiting = [asyncio.ensure_future(store.write(change)) for change in changes]
+    waiting = [
+        asyncio.ensure_future(store.apply(change) if isinstance(change, list) else store.write(change))
+        for change in changes
+    ]
     await asyncio.sleep(0)
     go_on.set()
     outcomes = await asyncio.gather(*waiting, return_exceptions=True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,18 @@ import sqlalchemy as sa
 
 from offhook.domain.errors import UnavailableError
 from offhook.domain.event import NewEvent
+from offhook.domain.noun import registry
 from offhook.store.commit.change import UnknownEndError
 from offhook.store.commit.committed import Committed
 from offhook.store.database import Database, sqlite_url
 from offhook.store.store import Store
 from offhook.store.transaction import Transaction
+from tests.core.notes import CUSTOMER, NOTE, Knock, Make, to, writes
 from tests.delivery.node import until
 from tests.faults.wire import AnswerLosingWire
 from tests.postgres import Postgres
 from tests.store.conftest import new_customer, rows
+from tests.store.living import open_store, unit
 
 LOCK = 0x0FF4008
 EVENTS = "SELECT id, subject_key, sequence, payload FROM events ORDER BY position"
@@ -41,8 +45,17 @@ class Losing:
         store.subscribe(self.told.append)
 
 
+async def started(database: Database) -> Store:
+    store = Store(database)
+    await store.start()
+    return store
+
+
+Opening = Callable[[Database], Awaitable[Store]]
+
+
 @asynccontextmanager
-async def losing_on_sqlite(tmp_path: Path, *, carried_out: bool) -> AsyncIterator[Losing]:
+async def losing_on_sqlite(tmp_path: Path, *, carried_out: bool, opening: Opening = started) -> AsyncIterator[Losing]:
     database = Database(sqlite_url(tmp_path / "a.db"), regain_time=timedelta(seconds=1))
     dialect = database.writer.dialect
     commit, state = dialect.do_commit, {"losing": False, "count": 0, "lost": 0}
@@ -59,19 +72,19 @@ async def losing_on_sqlite(tmp_path: Path, *, carried_out: bool) -> AsyncIterato
             raise error
 
     dialect.do_commit = lossy  # type: ignore[method-assign]
-    store = Store(database)
-    await store.start()
+    store = await opening(database)
     yield Losing(store, lambda losing: state.update(losing=losing), lambda: state["lost"])
     state["losing"] = False
     await store.stop()
 
 
 @asynccontextmanager
-async def losing_on_postgresql(postgres: Postgres, *, carried_out: bool) -> AsyncIterator[Losing]:
+async def losing_on_postgresql(
+    postgres: Postgres, *, carried_out: bool, opening: Opening = started
+) -> AsyncIterator[Losing]:
     wire = AnswerLosingWire(postgres.port, carried_out=carried_out)
     url = postgres.new_database().replace(f":{postgres.port}/", f":{wire.port}/")
-    store = Store(Database(url, regain_time=timedelta(seconds=20)))
-    await store.start()
+    store = await opening(Database(url, regain_time=timedelta(seconds=20)))
 
     def lose(losing: bool) -> None:
         wire.losing = losing
@@ -85,9 +98,9 @@ async def losing_on_postgresql(postgres: Postgres, *, carried_out: bool) -> Asyn
 @pytest.fixture(params=["sqlite", "postgresql"])
 def on(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., Any]:
     if request.param == "sqlite":
-        return lambda *, carried_out: losing_on_sqlite(tmp_path, carried_out=carried_out)
+        return partial(losing_on_sqlite, tmp_path)
     postgres = request.getfixturevalue("postgres")
-    return lambda *, carried_out: losing_on_postgresql(postgres, carried_out=carried_out)
+    return partial(losing_on_postgresql, postgres)
 
 
 async def publish_all(store: Store, customer: str, worker: int, count: int) -> list[str]:
@@ -127,6 +140,53 @@ async def test_no_event_is_there_twice_none_is_overtaken_and_all_are_delivered(
         assert [key for (key,) in rows(store, "SELECT key FROM deliveries ORDER BY key")] == sorted(
             delivery.key for commit in losing.told for delivery in commit.deliveries
         )
+
+
+async def apply_all(store: Store, worker: int, count: int) -> None:
+    """Inputs for one row, one after another, each with an event and a command; what was refused is told again."""
+    done = 0
+    while done < count:
+        knock = Knock(id=f"{worker}/{done}")
+        try:
+            (result,) = await store.apply([unit(to(f"n{worker}", writes(".", commands=(knock,))))])
+        except UnknownEndError:
+            raise
+        except UnavailableError:
+            await asyncio.sleep(0.02)
+        else:
+            done += 1
+            assert len(result.states[0].text) == done
+
+
+@pytest.mark.parametrize("carried_out", [True, False])
+async def test_units_are_done_once_and_every_command_is_told_exactly_once(
+    on: Callable[..., Any], carried_out: bool
+) -> None:
+    async def opening(database: Database) -> Store:
+        return await open_store(database, registry(NOTE), Knock, CUSTOMER)
+
+    async with on(carried_out=carried_out, opening=opening) as losing:
+        store = losing.store
+        await store.apply([unit(to(f"n{worker}", Make())) for worker in range(20)])
+        losing.lose(True)
+        await asyncio.gather(*(apply_all(store, worker, 16) for worker in range(20)))
+        losing.lose(False)
+        assert losing.lost_count() >= 3
+        kept = await store.read(store.tables.open)
+        assert {len(row.document.state.text) for row in kept} == {16}
+        orders = [order for commit in losing.told for order in commit.orders]
+        assert sorted(order.pending.command.id for order in orders) == sorted(
+            f"{worker}/{number}" for worker in range(20) for number in range(16)
+        )
+        numbers = [order.pending.number for order in orders]
+        assert numbers == sorted(set(numbers))
+        assert sorted(one.number for row in kept for one in row.document.pending) == numbers
+        told = [event.id for commit in losing.told for event in commit.events]
+        assert told == [row.id for row in rows(store, EVENTS)]  # type: ignore[attr-defined]
+        assert len(told) == 320
+        versions = {row.id: row.version for row in kept}
+        changes = [write for commit in losing.told for write in commit.changes]
+        assert versions == {write.row.id: write.row.version + 1 for write in changes}
 
 
 async def test_whoever_waited_gets_the_result_of_what_was_committed(on: Callable[..., Any]) -> None:

@@ -12,6 +12,8 @@ Micros = sa.BigInteger
 Plain = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
 
-def partial_index(name: str, condition: sa.ColumnElement[bool], *columns: sa.Column[object]) -> sa.Index:
+def partial_index(
+    name: str, condition: sa.ColumnElement[bool] | sa.TextClause, *columns: sa.Column[object]
+) -> sa.Index:
     """An index of only those rows that fulfil `condition`."""
     return sa.Index(name, *columns, sqlite_where=condition, postgresql_where=condition)

@@ -53,6 +53,7 @@ class Store(Service):
         self.database = database
         self.tables = Tables(nouns, command_type)
         self.fault_counts: Counter[str] = Counter()
+        """Decisions that raised, by kind."""
         self._listeners: list[Listener] = []
         self._writer = Writer(database, self, self.tables)
         count, check = database.reader_count, self._refuse_while_away
@@ -99,6 +100,11 @@ class Store(Service):
     def change_count(self) -> int:
         """How many changes they had."""
         return self._writer.groups.change_count
+
+    @property
+    def stale_count(self) -> int:
+        """How many transactions were run again, as somebody else had written a row that they had read."""
+        return self._writer.groups.stale_count
 
     async def start(self) -> None:
         """Take the database, migrate it, and begin to take changes. Raises MisconfiguredError."""

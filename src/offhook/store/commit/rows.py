@@ -22,7 +22,7 @@ from offhook.domain.times import to_us
 from offhook.store import schema
 from offhook.store.commit.keeping import is_keepable
 from offhook.store.commit.port import Document, Hit, Row, Unreadable
-from offhook.store.commit.tables import noun_table
+from offhook.store.commit.tables import IS_OPEN, noun_table
 from offhook.store.paging import Page, page_of
 from offhook.store.prepared import Prepared, driver_cursor
 from offhook.store.transaction import Transaction
@@ -86,7 +86,7 @@ class Tables:
         """Every row that a start has to take up and that can be read: kind by kind, oldest first."""
         found = []
         for rows in self.of.values():
-            statement = rows.select().where(rows.table.c.is_open).order_by(rows.table.c.key)
+            statement = rows.select().where(IS_OPEN).order_by(rows.table.c.key)
             found += [row for one in connection.execute(statement) if (row := rows.row(one)) is not None]
         return found
 
@@ -104,9 +104,8 @@ class Tables:
         rows = self.of[kind]
         found = None
         if is_keepable(row_id):
-            statement = rows.select().where(rows.table.c.id == row_id, rows.table.c.customer_id == customer_id)
-            found = connection.execute(statement).first()
-        if found is None:
+            found = connection.execute(rows.select().where(rows.table.c.id == row_id)).first()
+        if found is None or found.customer_id != customer_id:
             raise NotFoundError(f"There is no {kind} {row_id}.", reason=f"{kind.upper()}_NOT_FOUND", field="id")
         return rows.decode(found.document).state
 

@@ -11,6 +11,9 @@ import sqlalchemy as sa
 
 from offhook.store.columns import Key, Micros, Plain, partial_index
 
+# Written like this in the query too: only so can SQLite's planner use the partial index.
+IS_OPEN = sa.text("is_open")
+
 
 def noun_table(kind: str, metadata: sa.MetaData) -> sa.Table:
     """The table of a noun's rows."""
@@ -31,7 +34,7 @@ def noun_table(kind: str, metadata: sa.MetaData) -> sa.Table:
         sa.Column("tm_update", Micros, nullable=False),
     )
     sa.Index(f"{name}_customer", table.c.customer_id, table.c.tm_create, table.c.key)
-    partial_index(f"{name}_open", table.c.is_open, table.c.key)
+    partial_index(f"{name}_open", IS_OPEN, table.c.key)
     partial_index(f"{name}_due", table.c.due_at.is_not(None), table.c.due_at)
     return table
 
