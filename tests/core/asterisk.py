@@ -178,8 +178,6 @@ class Asterisk:
 
     def _create(self, command: Create) -> Outcome:
         if command.channel_id not in self.legs:
-            if command.originator not in self.legs:
-                return Absent("channel")
             self.legs[command.channel_id] = Leg(is_ours=True, has_entered=False)
         return Done()
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import structlog
 
 from offhook.domain.step import Outcome
 from offhook.domain.switch_commands import SwitchCommand
@@ -87,4 +88,5 @@ def _look(committed: Committed, kind: str) -> None:
 
 
 if __name__ == "__main__":
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     asyncio.run(_main(*sys.argv[1:]))

@@ -26,7 +26,8 @@ def ended(draft: CallDraft, command: Command, outcome: Outcome) -> None:
             _found(draft, command, outcome)
         case HangUp(channel_id=channel_id):
             if channel_id == draft.state.channel_id:
-                _hung_up(draft, outcome)
+                # Its end is told; in case that was lost. Asterisk says "gone" a moment before it is.
+                draft.ask_later()
         case _ if draft.state.is_ending or isinstance(outcome, Superseded):
             pass
         case Follow():
@@ -82,13 +83,6 @@ def _play_ended(draft: CallDraft, playback_id: str, outcome: Outcome) -> None:
     else:
         # Better to miss a prompt than to hear it twice.
         draft.finish(work.turn)
-
-
-def _hung_up(draft: CallDraft, outcome: Outcome) -> None:
-    if isinstance(outcome, Absent):
-        draft.ask()
-    else:
-        draft.ask_later()
 
 
 def _found(draft: CallDraft, command: Find, outcome: Outcome) -> None:
