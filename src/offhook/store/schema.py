@@ -297,8 +297,8 @@ idempotency_keys = sa.Table(
 sa.Index("idempotency_keys_expire", idempotency_keys.c.tm_expire)
 
 # What lives (`store.commit.tables`).
-calls = noun_table("call", metadata)
-activeflows = noun_table("activeflow", metadata)
+NOUN_TABLES = {kind: noun_table(kind, metadata) for kind in ("call", "activeflow")}
+"""By kind. What a row is told of has the subject `<kind>/<id>`."""
 places = places_table(metadata)
 
 # How far retention has come: the key of the last event that each of its rules has looked at.
