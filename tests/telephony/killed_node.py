@@ -20,6 +20,7 @@ import structlog
 from offhook.domain.step import Outcome
 from offhook.domain.switch_commands import SwitchCommand
 from offhook.store.commit.committed import Committed
+from offhook.store.store import Store
 from offhook.switch.asterisk.ari import AriClient, AriEndpoint
 from offhook.switch.asterisk.switch import AsteriskSwitch
 from tests.telephony.conftest import Node, running_node
@@ -43,6 +44,14 @@ def note_requests(file: Path) -> None:
     AriClient._request = request  # type: ignore[method-assign]
 
 
+def kill_around(store: Store, kind: str, place: str) -> None:
+    """End this process at that place of the first command of that kind."""
+    if place == "ordered":
+        store.subscribe(lambda committed: _look(committed, kind))
+    else:
+        _kill_around_sending(kind, place)
+
+
 def _kill() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -64,11 +73,8 @@ def _kill_around_sending(kind: str, place: str) -> None:
 
 async def _main(database: str, endpoint: str, kind: str, place: str, requests: str) -> None:
     note_requests(Path(requests))
-    if place != "ordered":
-        _kill_around_sending(kind, place)
     async with running_node(Path(database), msgspec.json.decode(endpoint, type=AriEndpoint)) as node:
-        if place == "ordered":
-            node.store.subscribe(lambda committed: _look(committed, kind))
+        kill_around(node.store, kind, place)
         print("ready", flush=True)
         if kind in BY_US:
             await _hang_up(node)

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
+from asyncio.subprocess import Process
 from collections import Counter
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from offhook.store.events import list_events
+from offhook.store.store import Store
 from offhook.switch.asterisk.ari import AriClient
 from tests.sipp.ear import listening
-from tests.sipp.phone import phone
+from tests.sipp.phone import called_phone, phone
 from tests.sipp.switches import SharedAsterisk, eventually
-from tests.telephony.conftest import Node, running_node
+from tests.telephony.conftest import running_node
 from tests.telephony.killed_node import BY_US, PLACES, note_requests
+from tests.telephony.leg import leg_node
 from tests.telephony.test_real_calls import ANSWERED, WHOLE_FLOW, nothing_left
 
 KINDS = (
@@ -30,18 +35,34 @@ ROOT = Path(__file__).parents[2]
 PROMPT_S = 2.5
 
 
-async def die_around(asterisk: SharedAsterisk, folder: Path, kind: str, place: str) -> asyncio.subprocess.Process:
-    """A node that is connected and kills itself around the first command of that kind."""
+@contextlib.asynccontextmanager
+async def dying(module: str, asterisk: SharedAsterisk, folder: Path, *how: str) -> AsyncIterator[Process]:
+    """A node that kills itself around the first command of some kind, and has by the end."""
+    endpoint = msgspec.json.encode(asterisk.endpoint).decode()
     killed = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.telephony.killed_node", str(folder / "db")),
-        *(msgspec.json.encode(asterisk.endpoint).decode(), kind, place, str(folder / "requests")),
+        *(sys.executable, "-m", f"tests.telephony.{module}", str(folder / "db"), endpoint, *how),
+        str(folder / "requests"),
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
     )
-    assert killed.stdout is not None
+    try:
+        yield killed
+    finally:
+        if killed.returncode is None:
+            killed.kill()
+            await killed.wait()
+
+
+async def has_killed_itself(killed: Process) -> None:
     async with asyncio.timeout(30):
-        assert (await killed.stdout.readline()).strip() == b"ready"
-    return killed
+        assert await killed.wait() == -9
+
+
+def check_done_once(folder: Path) -> None:
+    """Neither a prompt nor a phone was asked for twice, whoever did it."""
+    for request, count in Counter((folder / "requests").read_text().splitlines()).items():
+        if request.startswith("POST") and ("/play/" in request or request.endswith("/dial")):
+            assert count == 1, request
 
 
 @pytest.mark.parametrize("place", PLACES if IS_LONG else ("sent",))
@@ -51,14 +72,15 @@ async def test_a_call_survives_kill_9_around_a_command(
 ) -> None:
     """Each event once and in order, nothing done twice that must not be, nothing left; the caller hears itself."""
     monkeypatch.setattr(AriClient, "_request", AriClient._request)  # puts the real one back
-    killed = await die_around(asterisk, tmp_path, kind, place)
-    try:
+    async with dying("killed_node", asterisk, tmp_path, kind, place) as killed:
+        assert killed.stdout is not None
+        async with asyncio.timeout(30):
+            assert (await killed.stdout.readline()).strip() == b"ready"
         async with (
             listening() as ear,
             phone("waits_for_bye", asterisk.sip, tmp_path / "sipp", rtp_port=ear.port) as p,
         ):
-            async with asyncio.timeout(30):
-                assert await killed.wait() == -9
+            await has_killed_itself(killed)
             if kind == "Play":
                 await asyncio.sleep(PROMPT_S)  # it is over by the restart
             note_requests(tmp_path / "requests")
@@ -68,20 +90,51 @@ async def test_a_call_survives_kill_9_around_a_command(
                     (call,) = await node.all_calls()
                     await node.calls.hang_up(node.customer_id, call.id)
                 await p.done()
-                await eventually(lambda: has_ended(node), "the call is over, and nothing of it pending")
-                events = await node.store.read(lambda connection: list_events(connection, node.customer_id, after=0))
-    finally:
-        if killed.returncode is None:
-            killed.kill()
-            await killed.wait()
-    by_kind = {name: [event.type for event in events[0] if event.type.startswith(name)] for name in ("call", "active")}
+                await eventually(lambda: has_ended(node.store), "the call is over, and nothing of it pending")
+                events, _ = await node.store.read(lambda connection: list_events(connection, node.customer_id, after=0))
+    by_kind = {name: [event.type for event in events if event.type.startswith(name)] for name in ("call", "active")}
     assert by_kind == {"call": [*ANSWERED, "call_updated", "call_hungup"], "active": WHOLE_FLOW}
-    sent = Counter((tmp_path / "requests").read_text().splitlines())
-    for request, count in sent.items():
-        if request.startswith("POST") and ("/play/" in request or request.endswith("/dial")):
-            assert count == 1, request
+    check_done_once(tmp_path)
     await nothing_left(asterisk)
 
 
-async def has_ended(node: Node) -> bool:
-    return not await node.store.read(node.store.tables.open)
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("kind", ["Create", "Dial"])
+async def test_a_busy_phone_rings_once_although_the_server_was_killed(
+    asterisk: SharedAsterisk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, place: str
+) -> None:
+    """By the restart its channel is gone: as if it had never been dialled."""
+    monkeypatch.setattr(AriClient, "_request", AriClient._request)
+    async with called_phone("rings_and_is_busy", tmp_path / "sipp", pause_ms=200) as (p, address):
+        async with dying("leg", asterisk, tmp_path, address, kind, place) as killed:
+            await has_killed_itself(killed)
+        has_been_dialled = (kind, place) == ("Dial", "sent")
+        if has_been_dialled:
+            await p.done()
+            await eventually(lambda: is_empty(asterisk), "its channel is gone")
+        note_requests(tmp_path / "requests")
+        async with leg_node(tmp_path / "db", asterisk.endpoint) as node:
+            await eventually(lambda: has_ended(node.store), "the leg is over, or unknown")
+            if (kind, place) != ("Dial", "begun"):
+                await p.done()
+            assert node.leg is not None
+            customer_id = node.leg.customer_id
+            left = await node.store.read(
+                lambda connection: node.store.tables.get(connection, "leg", customer_id, node.leg_id)
+            )
+    # What is marked and was never sent cannot be told from what was: better not to ring than to ring twice.
+    dialled = (
+        {"begun": "Dial Unknown", "sent": "Dial Absent"}.get(place, "Dial Done") if kind == "Dial" else "Dial Done"
+    )
+    assert left.outcomes[:2] == ("Create Done", dialled)
+    check_done_once(tmp_path)
+    await nothing_left(asterisk)
+
+
+async def is_empty(asterisk: SharedAsterisk) -> bool:
+    async with AriClient(asterisk.endpoint) as ari:
+        return not await ari.get("channels")
+
+
+async def has_ended(store: Store) -> bool:
+    return not await store.read(store.tables.open)
