@@ -48,11 +48,12 @@ class ManualClock:
     def set_forward(self, span: timedelta) -> None:
         self._offset += span
 
-    def stand_still(self) -> None:
-        """From now on."""
+    def stand_still(self) -> datetime:
+        """From now on, which is given."""
         now = self.now
         self._rate = 0
         self._offset = now - START
+        return now
 
 
 class MemoryDatabase:
@@ -127,8 +128,10 @@ class MemoryStore:
         self.tables = MemoryTables(database)
         self._listeners: list[Callable[[Any], None]] = []
         self._is_writing = False
-        self.slow_read: asyncio.Event | None = None
+        self.early_read: asyncio.Event | None = None
         """Set it, and a read has its snapshot at once and gives it when that is set."""
+        self.late_read: asyncio.Event | None = None
+        """Set it, and a read has its snapshot only when that is set."""
 
     @property
     def clock(self) -> ManualClock:
@@ -138,11 +141,11 @@ class MemoryStore:
         self._listeners.append(listener)
 
     async def read(self, query: Callable[[Any], Any]) -> Any:
-        await asyncio.sleep(0)
+        await (self.late_read.wait() if self.late_read is not None else asyncio.sleep(0))
         if self.database.is_away:
             raise UnavailableError("The database is away.")
         found = query(None)
-        await (self.slow_read.wait() if self.slow_read is not None else asyncio.sleep(0))
+        await (self.early_read.wait() if self.early_read is not None else asyncio.sleep(0))
         return found
 
     async def apply(self, units: Sequence[Unit]) -> list[Result]:

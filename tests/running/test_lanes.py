@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from offhook.domain.step import Absent, Command, Done, Outcome, Policy, Refused, Unavailable, Unknown
 from offhook.node.supervisor import Supervisor
-from tests.running.jobs import Again, End, Look, Make, Mark, Nowhere, Tidy, note, to
+from tests.running.jobs import Again, End, Look, Make, Mark, Nowhere, Tidy, ToDoor, note, to
 from tests.running.memory import MemoryDatabase
 from tests.running.outside import Outside
 from tests.running.process import Process, ms, until
@@ -470,13 +470,13 @@ async def test_what_has_ended_while_a_snapshot_was_read_is_not_taken_up_again(
     gate = outside.gate("1")
     await process.tell(to("a", note("x", *names("1", "2"))))
     await until(lambda: outside.asked, "it is under way")
-    process.store.slow_read = asyncio.Event()
+    process.store.early_read = asyncio.Event()
     process.store.tell_everything()
     await asyncio.sleep(0.01)
     # The snapshot has it pending. It ends, which is committed, before the snapshot is there.
     gate.set()
     await until(lambda: "1 done" in database.notes("a"), "it has ended")
-    process.store.slow_read.set()
+    process.store.early_read.set()
     await process.until_quiet()
     assert outside.asked == ["1", "2"]
 
@@ -494,24 +494,23 @@ async def test_what_a_commit_without_an_answer_ordered_is_found_and_keeps_its_pl
     assert outside.asked == ["1", "2"]
 
 
-async def test_a_commit_while_the_first_snapshot_is_read_hides_nothing_that_is_older(
-    database: MemoryDatabase, begin: Begin, outside: Outside
+@pytest.mark.parametrize("read", ["early_read", "late_read"])
+async def test_a_commit_while_the_first_snapshot_is_read_is_told_from_what_is_older(
+    database: MemoryDatabase, begin: Begin, outside: Outside, read: str
 ) -> None:
     process = await begin()
     process.lanes.close("door")
     await process.tell(to("a", note("x", *names("1", kind=Look))))
     await process.kill()
-    process = Process(database, outside, Again)
-    process.lanes.register(Look, outside)
-    process.store.slow_read = asyncio.Event()
+    process = Process(database, outside, ToDoor)
+    setattr(process.store, read, asyncio.Event())
     await process.start()
     await asyncio.sleep(0.01)
     await process.tell(to("a", note("y", *names("2", kind=Look))))
     assert outside.asked == []
-    process.store.slow_read.set()
+    getattr(process.store, read).set()
     await process.until_quiet()
     await process.kill()
-    # One is older than the process, the other is not.
     assert outside.asked == ["1?", "2"]
 
 
@@ -519,12 +518,12 @@ async def test_nothing_is_sent_while_what_was_committed_is_not_known(
     database: MemoryDatabase, begin: Begin, outside: Outside
 ) -> None:
     process = await begin()
-    process.store.slow_read = asyncio.Event()
+    process.store.early_read = asyncio.Event()
     process.store.tell_everything()
     await process.tell(to("a", note("x", *names("1"))))
     await asyncio.sleep(0.02)
     assert outside.asked == []
-    process.store.slow_read.set()
+    process.store.early_read.set()
     await process.until_quiet()
     assert outside.asked == ["1"]
 

@@ -124,7 +124,10 @@ class Runner(Service):
         return answer
 
     async def tell_and_wait(self, *tells: Tell) -> Result:
-        """As `submit`. Whoever is cancelled while waiting has told it all the same."""
+        """As `submit`. Whoever is cancelled while waiting has told it all the same.
+
+        Without any tell: wait until everything that was told before is committed.
+        """
         return await self.submit(*tells)
 
     async def ask(self, customer_id: str, tell: Tell) -> Any:
@@ -212,7 +215,7 @@ class Runner(Service):
             if one.is_asked:
                 one.fail(error)
         left = [one for one in batch if not one.is_asked]
-        first = left[0].tells[0] if left else None
+        first = next((tell for one in left for tell in one.tells), None)
         told = {"kind": first.kind, "id": first.id, "input": type(first.input).__name__} if first else {}
         if isinstance(error, UnavailableError):
             log.warning("running.write_postponed", count=len(left), error=error.message)
