@@ -19,8 +19,9 @@ from offhook.store.writer import unknown_end
 from tests.core.asterisk import Asterisk
 from tests.core.calls import CUSTOMER, NOUNS, SWITCH, arrived
 from tests.core.story import call_of
-from tests.running.memory import ManualClock, MemoryDatabase
+from tests.running.memory import MemoryDatabase
 from tests.running.process import Process, ms
+from tests.running.unsteady import ManualClock
 
 
 class Wire:

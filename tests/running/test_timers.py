@@ -12,9 +12,10 @@ import pytest
 from offhook.domain.step import Due
 from offhook.running.timers import HORIZON, PERIOD
 from tests.running.jobs import Make, note, to
-from tests.running.memory import ManualClock, MemoryDatabase
+from tests.running.memory import MemoryDatabase
 from tests.running.outside import Outside
 from tests.running.process import Process, ms, until
+from tests.running.unsteady import ManualClock
 
 Begin = Callable[..., Awaitable[Process]]
 
@@ -109,8 +110,8 @@ async def test_what_is_due_later_than_memory_reaches_is_read_in_time(database: M
     process = await begin(timers={"horizon": ms(100), "period": ms(50)})
     now = database.clock.stand_still()
     await process.tell(to("a", sets(bell=now + ms(300))))
-    reads = process.store.tables.read_count
-    await until(lambda: process.store.tables.read_count > reads, "it was read")
+    reads = process.store.read_count
+    await until(lambda: process.store.read_count > reads, "it was read")
     assert process.timers.row_count == 0
     database.clock.set_forward(ms(250))
     await until(lambda: process.timers.row_count == 1, "it was read")
@@ -193,7 +194,7 @@ async def test_a_timer_of_which_nothing_comes_is_told_again_with_the_next_readin
     at = database.clock.now + ms(10)
     await process.tell(to("c", note("x", timers={"raise": at})))
     await until(lambda: len(dues(database)) == 3, "it was told three times")
-    reads = process.store.tables.read_count
+    reads = process.store.read_count
     assert reads >= 3
     assert database.document("c").timers == {"raise": at}
 
