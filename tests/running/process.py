@@ -14,7 +14,7 @@ from offhook.running.port import Carrier
 from offhook.running.runner import Runner
 from offhook.running.timers import Timers
 from offhook.store.commit.unit import Result
-from tests.running.memory import MemoryDatabase
+from tests.running.unsteady import UnsteadyDatabase
 
 
 def ms(count: float) -> timedelta:
@@ -26,7 +26,7 @@ class Process:
 
     def __init__(
         self,
-        database: MemoryDatabase,
+        database: UnsteadyDatabase,
         carrier: Carrier,
         command_type: type[Command],
         *,

@@ -28,9 +28,10 @@ from offhook.running.answers import RuleFailedError
 from offhook.running.runner import MAX_UNITS, Runner
 from offhook.store.writer import UnknownEndError, unknown_end
 from tests.running.jobs import CUSTOMER, NOUNS, DoorCommand, Job, Make, Raise, Refuse, RuleError, ToDoor, note, to
-from tests.running.memory import START, MemoryDatabase
+from tests.running.memory import MemoryDatabase
 from tests.running.outside import Outside
 from tests.running.process import Process, ms, until
+from tests.running.unsteady import START
 
 Begin = Callable[..., Awaitable[Process]]
 

@@ -223,8 +223,9 @@ class Lanes(Follower):
         self._drop_if_empty(lane)
 
     def _drop_if_empty(self, lane: Lane) -> None:
-        if lane.first is None and not lane.is_at_work:
-            self._lanes.pop(lane.name, None)
+        # There may be another one of that name by now.
+        if lane.first is None and not lane.is_at_work and self._lanes.get(lane.name) is lane:
+            del self._lanes[lane.name]
 
 
 def _orders(row: Row) -> list[Order]:

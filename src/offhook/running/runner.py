@@ -124,7 +124,10 @@ class Runner(Service):
         return answer
 
     async def tell_and_wait(self, *tells: Tell) -> Result:
-        """As `submit`. Whoever is cancelled while waiting has told it all the same."""
+        """As `submit`. Whoever is cancelled while waiting has told it all the same.
+
+        Without any tell: wait until everything that was told before is committed.
+        """
         return await self.submit(*tells)
 
     async def ask(self, customer_id: str, tell: Tell) -> Any:
