@@ -77,7 +77,7 @@ async def test_410_disables_at_once_holds_what_is_pending_and_setting_the_uri_re
     assert {row.held_reason for row in held} == {"gone"}
     assert event_id in {row.event_id for row in held}
     (attempt,) = await node.attempts(customer, event_id)
-    assert (attempt.outcome, attempt.status_code, attempt.response) == ("gone", 410, "ok")
+    assert (attempt.outcome, attempt.status_code, attempt.response) == ("gone", 410, b"ok")
     asked = len(endpoint.requests)
     endpoint.answer = lambda request: 200
     await node.restart()

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from offhook.delivery.finishing import Finisher, finish_cancelling, finish_making_due
 from offhook.delivery.log import erase_subject, replay
+from offhook.domain.delivery_log import LoggedStatus
 from offhook.domain.errors import ConflictError
 from offhook.store import destinations
 from offhook.store.backlog import START, load_delivery, load_due, load_holding, load_subject
@@ -145,7 +146,7 @@ async def test_deleting_a_customer_stops_at_once_and_cancels_in_steps(
     assert (webhook.uri, webhook.held_reason) == ("", "deleted")
     _, made = await others_beside(store, finish_cancelling(store))
     assert made > 5
-    listed, _ = await store.read(lambda c: list_deliveries(c, customer, status="cancelled", page_size=MANY))
+    listed, _ = await store.read(lambda c: list_deliveries(c, customer, status=LoggedStatus.CANCELLED, page_size=MANY))
     assert len(listed) == MANY
     assert rows(store, "SELECT count(*) FROM destinations WHERE held_reason = 'deleted'")[0][0] == 0
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from offhook.domain.delivery_log import LoggedStatus
 from offhook.store import backlog, cancelling, deliveries, destinations, erasing, forgetting, replay, retention
 from offhook.store.backlog import START
 from offhook.store.calls import list_calls
@@ -16,7 +17,7 @@ from offhook.store.deliveries import list_deliveries
 from offhook.store.destination_rows import destinations_with_pending
 from offhook.store.events import list_events
 from offhook.store.prepared import Prepared, Row
-from offhook.store.stats import webhook_stats
+from offhook.store.stats import webhook_numbers
 from offhook.store.store import Store
 from offhook.store.transaction import Transaction
 from tests.store.conftest import new_customer
@@ -46,23 +47,32 @@ READS: dict[str, tuple[Callable[[sa.Connection, str, str], object], str]] = {
     "of a type": (lambda c, customer, e: list_deliveries(c, customer, event_type="x"), "deliveries_customer"),
     "of a subject": (lambda c, customer, e: list_deliveries(c, customer, subject="order/1"), "events_subject"),
     "of a subject, next page": (
-        lambda c, customer, e: list_deliveries(c, customer, subject="order/1", page_token="9"),
+        lambda c, customer, e: list_deliveries(c, customer, subject="order/1", before=9),
         "deliveries_event",
     ),
-    "pending": (lambda c, customer, e: list_deliveries(c, customer, status="pending"), "deliveries_waiting"),
+    "pending": (lambda c, customer, e: list_deliveries(c, customer, status=LoggedStatus.PENDING), "deliveries_waiting"),
     "held": (
-        lambda c, customer, e: list_deliveries(c, customer, status="held", page_token="9"),
+        lambda c, customer, e: list_deliveries(c, customer, status=LoggedStatus.HELD, before=9),
         "deliveries_waiting",
     ),
-    "exhausted": (lambda c, customer, e: list_deliveries(c, customer, status="exhausted"), "deliveries_exhausted"),
-    "cancelled": (lambda c, customer, e: list_deliveries(c, customer, status="cancelled"), "deliveries_cancelled"),
-    "succeeded": (lambda c, customer, e: list_deliveries(c, customer, status="succeeded"), "deliveries_customer"),
+    "exhausted": (
+        lambda c, customer, e: list_deliveries(c, customer, status=LoggedStatus.EXHAUSTED),
+        "deliveries_exhausted",
+    ),
+    "cancelled": (
+        lambda c, customer, e: list_deliveries(c, customer, status=LoggedStatus.CANCELLED),
+        "deliveries_cancelled",
+    ),
+    "succeeded": (
+        lambda c, customer, e: list_deliveries(c, customer, status=LoggedStatus.SUCCEEDED),
+        "deliveries_customer",
+    ),
     "calls, next page": (
         lambda c, customer, e: list_calls(c, customer, page_token="2026-05-02T09:00:00.000000Z.5", page_size=9),
         "calls_customer",
     ),
-    "numbers": (lambda c, customer, e: webhook_stats(c, customer, since_us=0, now_us=9), "deliveries_customer"),
-    "oldest": (lambda c, customer, e: webhook_stats(c, customer, since_us=0, now_us=9), "deliveries_waiting"),
+    "numbers": (lambda c, customer, e: webhook_numbers(c, customer, since_us=0), "deliveries_customer"),
+    "oldest": (lambda c, customer, e: webhook_numbers(c, customer, since_us=0), "deliveries_waiting"),
 }
 
 CHANGES: dict[str, tuple[Callable[[Transaction, str, str], object], str]] = {

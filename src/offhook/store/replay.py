@@ -11,9 +11,10 @@ from typing import Any, Literal
 import msgspec
 import sqlalchemy as sa
 
+from offhook.domain.delivery_log import LoggedDelivery
 from offhook.domain.errors import ConflictError
 from offhook.store import schema
-from offhook.store.deliveries import DeliveryRow, deliveries_of_event
+from offhook.store.deliveries import deliveries_of_event
 from offhook.store.destinations import webhook_of
 from offhook.store.events import get_event
 from offhook.store.schema import DeliveryStatus, deliveries, events, subjects
@@ -33,7 +34,7 @@ class Replay(msgspec.Struct, frozen=True):
     only: Literal["failed", "all"] = "failed"
 
 
-def resend(tx: Transaction, customer_id: str, event_id: str) -> list[DeliveryRow]:
+def resend(tx: Transaction, customer_id: str, event_id: str) -> list[LoggedDelivery]:
     """Send one event again now. Its deliveries, the new one among them.
 
     Raises NotFoundError, and ConflictError if the webhook is off or the event is erased.

@@ -10,9 +10,9 @@ from prometheus_client import CollectorRegistry
 from offhook.accounts.accounts import Accounts
 from offhook.accounts.authentication import Authenticator
 from offhook.domain.call import Call
+from offhook.domain.delivery_log import LoggedAttempt
 from offhook.domain.networks import NetworkPolicy
 from offhook.domain.publication import PublishLimits
-from offhook.store.deliveries import AttemptRow
 from offhook.store.replay import Replay
 from offhook.store.store import Store
 from offhook.web.limits import Buckets, Rate
@@ -32,7 +32,7 @@ class CallControl(Protocol):
 class WebhookTester(Protocol):
     """Sends one sample event now."""
 
-    async def send_test(self, customer_id: str, event_type: str) -> AttemptRow:
+    async def send_test(self, customer_id: str, event_type: str) -> LoggedAttempt:
         """The attempt. Raises ConflictError if the webhook is off, InvalidError (type)."""
         ...
 

@@ -17,10 +17,10 @@ from offhook.domain.customer import (
     uri_warnings,
 )
 from offhook.store.customers import PROFILE_FIELDS, get_customer
-from offhook.store.deliveries import AttemptRow
 from offhook.store.destinations import enable_webhook
 from offhook.web.asking import AnyRequest, customer_in, services_of
 from offhook.web.services import Services
+from offhook.web.shapes.deliveries import AttemptRow, attempt_row
 
 ADMIN = Permission.CUSTOMER_ADMIN
 _DEFAULT_TEST = "call_hungup"
@@ -77,7 +77,7 @@ async def rotate_secret(request: AnyRequest) -> NewSecret:
 async def send_test(request: AnyRequest, data: WebhookTestRequest | None = None) -> AttemptRow:
     """Send one signed sample event now; what came of it. It is not part of the event log."""
     customer_id = await customer_in(request, ADMIN)
-    return await services_of(request).tester.send_test(customer_id, (data or WebhookTestRequest()).type)
+    return attempt_row(await services_of(request).tester.send_test(customer_id, (data or WebhookTestRequest()).type))
 
 
 @post("/v1.0/customer/webhook_enable", status_code=200, tags=["customer"])
