@@ -9,10 +9,10 @@ from datetime import timedelta
 import pytest
 
 from offhook.delivery.finishing import Finisher
-from offhook.delivery.log import erase_subject, replay
+from offhook.delivery.log import erase_subject, replay, resend
 from offhook.domain.retry import RetryPolicy
 from offhook.store import customers, destinations
-from offhook.store.replay import Replay, resend
+from offhook.store.replay import Replay
 from offhook.store.transaction import Transaction
 from tests.delivery.endpoint import Endpoint, Request
 from tests.delivery.node import Node, until

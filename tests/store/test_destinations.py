@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from offhook.delivery.finishing import finish_cancelling
-from offhook.delivery.log import erase_subject, replay
+from offhook.delivery.log import erase_subject, replay, resend
 from offhook.domain.delivery import AttemptRecord, Destination
 from offhook.domain.delivery_log import LoggedStatus
 from offhook.domain.errors import ConflictError, NotFoundError
@@ -15,7 +15,7 @@ from offhook.store import customers, destinations, schema
 from offhook.store.backlog import START, load_due, load_holding, next_due_us
 from offhook.store.deliveries import attempts_of_event, deliveries_of_event, list_deliveries
 from offhook.store.events import get_event, list_events
-from offhook.store.replay import Replay, resend
+from offhook.store.replay import Replay
 from offhook.store.stats import webhook_numbers
 from offhook.store.store import Store
 from offhook.store.transaction import Committed, Transaction

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from offhook.delivery.finishing import Finisher, finish_cancelling, finish_making_due
-from offhook.delivery.log import erase_subject, replay
+from offhook.delivery.log import erase_subject, replay, resend
 from offhook.domain.delivery_log import LoggedStatus
 from offhook.domain.errors import ConflictError
 from offhook.store import destinations
@@ -21,7 +21,7 @@ from offhook.store.deliveries import attempts_of_event, list_deliveries
 from offhook.store.erasing import begin_erasing
 from offhook.store.events import get_event, list_events
 from offhook.store.making_due import Marked, make_due_step
-from offhook.store.replay import Replay, resend
+from offhook.store.replay import Replay
 from offhook.store.store import Store
 from offhook.store.transaction import Committed
 from tests.running import Running

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from offhook.delivery.log import resend
 from offhook.domain.delivery_log import LoggedStatus
 from offhook.store import backlog, cancelling, deliveries, destinations, erasing, forgetting, replay, retention
 from offhook.store.backlog import START
@@ -76,9 +77,11 @@ READS: dict[str, tuple[Callable[[sa.Connection, str, str], object], str]] = {
 }
 
 CHANGES: dict[str, tuple[Callable[[Transaction, str, str], object], str]] = {
-    "resend": (replay.resend, "deliveries_event"),
+    "resend": (resend, "deliveries_event"),
     "replay": (
-        lambda tx, customer, e: replay.replay_step(tx, customer, replay.Replay(after=0), 0, 9),
+        lambda tx, customer, e: replay.replay_step(
+            tx, customer, destinations.webhook_of(tx.reader, customer).key, replay.Replay(after=0), 0, 9
+        ),
         "deliveries_event",
     ),
     "prune": (lambda tx, c, e: retention.prune_step(tx, OLD), "deliveries_event"),

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
+from offhook.delivery.publishing import publish as accept
 from offhook.delivery.retention import Retention
 from offhook.domain import call as rules
 from offhook.domain.call import Call
@@ -18,7 +19,6 @@ from offhook.store.backlog import START, load_due
 from offhook.store.calls import add_call, save_call
 from offhook.store.deliveries import attempts_of_event
 from offhook.store.events import list_events
-from offhook.store.publishing import publish as accept
 from offhook.store.store import Store
 from offhook.store.transaction import Transaction
 from tests.store.conftest import URI, new_customer, rows

@@ -8,9 +8,8 @@ import msgspec
 
 from offhook.delivery.requests import RequestWriter
 from offhook.domain.catalogue import event_type, subject_of
-from offhook.domain.delivery import Delivery, Destination
+from offhook.domain.delivery import Delivery, Destination, check_is_on
 from offhook.domain.delivery_log import LoggedAttempt
-from offhook.domain.errors import ConflictError
 from offhook.domain.event import envelope
 from offhook.domain.ids import new_event_id
 from offhook.outbound.port import OutgoingRequest, Sender
@@ -30,12 +29,7 @@ class SampleSender:
         """What came of one attempt, also if the webhook is disabled. Raises ConflictError, InvalidError (type)."""
         kind = event_type(name)
         webhook = await self._store.read(lambda connection: webhook_of(connection, customer_id))
-        if not webhook.uri:
-            raise ConflictError(
-                "The webhook is off. Set webhook_uri with PUT /v1.0/customer first.",
-                reason="WEBHOOK_OFF",
-                field="webhook_uri",
-            )
+        check_is_on(webhook)
         data = kind.sample["data"]
         request = self._request(webhook, subject_of(name, data) or "", envelope(name, msgspec.json.encode(data)))
         started_us = time.time_ns() // 1000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
@@ -10,9 +11,9 @@ from prometheus_client import CollectorRegistry
 from offhook.accounts.accounts import Accounts
 from offhook.accounts.authentication import Authenticator
 from offhook.domain.call import Call
-from offhook.domain.delivery_log import LoggedAttempt
+from offhook.domain.delivery_log import LoggedAttempt, LoggedDelivery
 from offhook.domain.networks import NetworkPolicy
-from offhook.domain.publication import PublishLimits
+from offhook.domain.publication import Publication, PublishLimits
 from offhook.store.replay import Replay
 from offhook.store.store import Store
 from offhook.web.limits import Buckets, Rate
@@ -38,7 +39,17 @@ class WebhookTester(Protocol):
 
 
 class EventLog(Protocol):
-    """What the API asks to be done to a customer's log in many small commits."""
+    """What the API asks to be done to a customer's log."""
+
+    async def publish(
+        self, customer_id: str, publications: Sequence[Publication], idempotency_key: str, digest: bytes
+    ) -> list[str]:
+        """Add the events, once however often that is asked for; their ids, in order. Raises ConflictError."""
+        ...
+
+    async def resend(self, customer_id: str, event_id: str) -> list[LoggedDelivery]:
+        """Send one event again now; its deliveries. Raises NotFoundError, ConflictError."""
+        ...
 
     async def replay(self, customer_id: str, wanted: Replay) -> int:
         """Send the wanted events again; how many. Raises NotFoundError, ConflictError."""

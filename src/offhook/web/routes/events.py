@@ -17,7 +17,7 @@ from offhook.domain.event import Event
 from offhook.domain.times import from_us, rfc3339, to_us
 from offhook.store.deliveries import attempts_of_event, deliveries_of_event
 from offhook.store.events import get_event, list_events
-from offhook.store.replay import Replay, resend
+from offhook.store.replay import Replay
 from offhook.web.asking import AnyRequest, customer_in, page_size_of, services_of
 from offhook.web.pieces import JsonInPieces
 from offhook.web.shapes.deliveries import AttemptRow, DeliveryRow, attempt_row, delivery_row
@@ -171,7 +171,7 @@ async def attempts(request: AnyRequest, event_id: str) -> AttemptList:
 async def send_again(request: AnyRequest, event_id: str) -> ResendAnswer:
     """Send one event again now."""
     customer_id = await customer_in(request, ADMIN)
-    found = await services_of(request).store.write(lambda tx: resend(tx, customer_id, event_id))
+    found = await services_of(request).log.resend(customer_id, event_id)
     return ResendAnswer([delivery_row(delivery) for delivery in found])
 
 
