@@ -9,8 +9,9 @@ import sqlalchemy as sa
 
 from offhook.domain.customer import AccessKey
 from offhook.domain.errors import ConflictError, NotFoundError
+from offhook.domain.place import Place
 from offhook.domain.times import rfc3339_or_none
-from offhook.store.paging import Page, page_of
+from offhook.store.paging import Listed, page_before
 from offhook.store.schema import access_keys, customers
 from offhook.store.transaction import Transaction
 
@@ -59,11 +60,11 @@ def get_access_key(connection: sa.Connection, customer_id: str, key_id: str, *, 
 
 
 def list_access_keys(
-    connection: sa.Connection, customer_id: str, *, page_token: str, page_size: int
-) -> Page[AccessKey]:
-    """A customer's keys, newest first. Raises InvalidError (page_token)."""
+    connection: sa.Connection, customer_id: str, *, before: Place | None, page_size: int
+) -> Listed[AccessKey]:
+    """A customer's keys, newest first."""
     statement = _select.where(customers.c.id == customer_id, access_keys.c.tm_delete.is_(None))
-    return page_of(connection, statement, access_keys, page_token, page_size, _access_key)
+    return page_before(connection, statement, access_keys, before, page_size, _access_key)
 
 
 def find_key_holder(connection: sa.Connection, token_hash: str) -> KeyHolder | None:

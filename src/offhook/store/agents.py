@@ -9,8 +9,9 @@ import sqlalchemy as sa
 
 from offhook.domain.customer import Agent
 from offhook.domain.errors import ConflictError, NotFoundError
+from offhook.domain.place import Place
 from offhook.domain.times import rfc3339_or_none
-from offhook.store.paging import Page, page_of
+from offhook.store.paging import Listed, page_before
 from offhook.store.schema import agents, customers
 from offhook.store.transaction import Transaction
 
@@ -86,10 +87,10 @@ def get_agent(connection: sa.Connection, customer_id: str, agent_id: str, *, del
     return _agent(row)
 
 
-def list_agents(connection: sa.Connection, customer_id: str, *, page_token: str, page_size: int) -> Page[Agent]:
-    """A customer's agents, newest first. Raises InvalidError (page_token)."""
+def list_agents(connection: sa.Connection, customer_id: str, *, before: Place | None, page_size: int) -> Listed[Agent]:
+    """A customer's agents, newest first."""
     statement = _select.where(customers.c.id == customer_id, agents.c.tm_delete.is_(None))
-    return page_of(connection, statement, agents, page_token, page_size, _agent)
+    return page_before(connection, statement, agents, before, page_size, _agent)
 
 
 def find_login(connection: sa.Connection, *, username: str = "", agent_id: str = "") -> Login | None:

@@ -10,9 +10,10 @@ import sqlalchemy as sa
 from offhook.domain.customer import Customer, uri_warnings
 from offhook.domain.errors import NotFoundError
 from offhook.domain.ids import NIL_UUID
+from offhook.domain.place import Place
 from offhook.domain.times import rfc3339_or_none
 from offhook.store.destinations import OFF, add_destination, webhook_of
-from offhook.store.paging import Page, page_of
+from offhook.store.paging import Listed, page_before
 from offhook.store.schema import customer_positions, customers
 from offhook.store.transaction import Transaction
 
@@ -60,10 +61,10 @@ def get_customer(connection: sa.Connection, customer_id: str, *, with_secret: bo
     return _customer(connection, row, with_secret=with_secret)
 
 
-def list_customers(connection: sa.Connection, *, page_token: str, page_size: int) -> Page[Customer]:
-    """Every customer that is not deleted, newest first. Raises InvalidError (page_token)."""
+def list_customers(connection: sa.Connection, *, before: Place | None, page_size: int) -> Listed[Customer]:
+    """Every customer that is not deleted, newest first."""
     statement = sa.select(customers).where(customers.c.tm_delete.is_(None))
-    return page_of(connection, statement, customers, page_token, page_size, lambda row: _customer(connection, row))
+    return page_before(connection, statement, customers, before, page_size, lambda row: _customer(connection, row))
 
 
 def count_customers(connection: sa.Connection) -> int:

@@ -7,6 +7,7 @@ from litestar import delete, get, post, put
 
 from offhook.domain.customer import AccessKey, Permission, checked_text
 from offhook.domain.errors import InvalidError
+from offhook.domain.place import place_token, read_place
 from offhook.store.access_keys import get_access_key, list_access_keys
 from offhook.web.asking import AnyRequest, Listing, checked_id, customer_in, page_size_of, services_of
 
@@ -32,12 +33,11 @@ class AccessKeyChange(msgspec.Struct, frozen=True):
 async def list_keys(request: AnyRequest, page_size: int | None = None, page_token: str = "") -> Listing:
     """The access keys, newest first, without their secrets."""
     customer_id = await customer_in(request, ADMIN)
-    page = await services_of(request).store.read_for_api(
-        lambda connection: list_access_keys(
-            connection, customer_id, page_token=page_token, page_size=page_size_of(page_size)
-        )
+    before = read_place(page_token)
+    listed = await services_of(request).store.read_for_api(
+        lambda connection: list_access_keys(connection, customer_id, before=before, page_size=page_size_of(page_size))
     )
-    return Listing(page.result, page.next_page_token)
+    return Listing(listed.found, place_token(listed.place))
 
 
 @post("/v1.0/accesskeys", status_code=200, tags=["access keys"])

@@ -11,6 +11,7 @@ from offhook.domain.catalogue.fields import Address
 from offhook.domain.customer import MANAGERS, Agent, Permission, checked_permission, checked_text
 from offhook.domain.errors import InvalidError, NotAllowedError
 from offhook.domain.ids import is_uuid
+from offhook.domain.place import place_token, read_place
 from offhook.store.agents import get_agent, list_agents
 from offhook.web.asking import (
     AnyRequest,
@@ -58,12 +59,11 @@ class NewPassword(msgspec.Struct, frozen=True):
 async def list_all(request: AnyRequest, page_size: int | None = None, page_token: str = "") -> Listing:
     """The agents, newest first."""
     customer_id = await customer_in(request, MANAGERS)
-    page = await services_of(request).store.read_for_api(
-        lambda connection: list_agents(
-            connection, customer_id, page_token=page_token, page_size=page_size_of(page_size)
-        )
+    before = read_place(page_token)
+    listed = await services_of(request).store.read_for_api(
+        lambda connection: list_agents(connection, customer_id, before=before, page_size=page_size_of(page_size))
     )
-    return Listing(page.result, page.next_page_token)
+    return Listing(listed.found, place_token(listed.place))
 
 
 @post("/v1.0/agents", status_code=201, tags=["agents"])

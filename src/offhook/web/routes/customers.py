@@ -6,6 +6,7 @@ from litestar import delete, get, post, put
 
 from offhook.domain.customer import Customer, checked_method, checked_text, checked_uri
 from offhook.domain.errors import InvalidError, NotAllowedError
+from offhook.domain.place import place_token, read_place
 from offhook.store.customers import get_customer, list_customers
 from offhook.web.asking import AnyRequest, Listing, checked_id, operator_in, page_size_of, services_of
 from offhook.web.routes.customer import CustomerChange, apply_change, checked_profile
@@ -22,10 +23,11 @@ class NewCustomer(CustomerChange, frozen=True, kw_only=True):
 async def list_all(request: AnyRequest, page_size: int | None = None, page_token: str = "") -> Listing:
     """Every customer, newest first."""
     await operator_in(request)
-    page = await services_of(request).store.read_for_api(
-        lambda connection: list_customers(connection, page_token=page_token, page_size=page_size_of(page_size))
+    before = read_place(page_token)
+    listed = await services_of(request).store.read_for_api(
+        lambda connection: list_customers(connection, before=before, page_size=page_size_of(page_size))
     )
-    return Listing(page.result, page.next_page_token)
+    return Listing(listed.found, place_token(listed.place))
 
 
 @post("/v1.0/customers", status_code=200, tags=["customers"])

@@ -1,11 +1,8 @@
-"""Page tokens: a place in a list, in the form in which a client is given it and gives it back.
-
-A list of deliveries goes by their keys, and so does its token.
-"""
+"""Page tokens of lists that go by the keys of their rows alone; those of all others are in `domain.place`."""
 
 from __future__ import annotations
 
-from offhook.domain.errors import InvalidError
+from offhook.domain.place import foreign_token
 
 _LONGEST_KEY = 18
 
@@ -20,11 +17,5 @@ def read_key_token(token: str) -> int | None:
     if not token:
         return None
     if not (token.isascii() and token.isdigit() and len(token) <= _LONGEST_KEY):
-        raise _foreign()
+        raise foreign_token()
     return int(token)
-
-
-def _foreign() -> InvalidError:
-    return InvalidError(
-        "page_token is not one that this list gave out.", reason="INVALID_REQUEST_PARAMETER", field="page_token"
-    )
