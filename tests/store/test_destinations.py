@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from offhook.delivery.finishing import finish_cancelling
 from offhook.delivery.log import erase_subject, replay, resend
-from offhook.domain.delivery import AttemptRecord, Destination
+from offhook.domain.delivery import FAILING, GONE, AttemptRecord, Destination
 from offhook.domain.delivery_log import LoggedStatus
 from offhook.domain.errors import ConflictError, NotFoundError
 from offhook.domain.outcome import Outcome
@@ -79,7 +79,7 @@ async def test_an_empty_uri_holds_what_is_pending_and_a_new_one_resumes(
     assert commits[-1].changed
 
 
-@pytest.mark.parametrize("reason", [destinations.GONE, destinations.FAILING])
+@pytest.mark.parametrize("reason", [GONE, FAILING])
 async def test_a_disabled_destination_holds_until_it_is_enabled(store: Store, customer: str, reason: str) -> None:
     webhook = await store.read(lambda connection: destinations.webhook_of(connection, customer))
     await store.write(lambda tx: destinations.disable(tx, webhook.key, reason, uri_key=webhook.uri_key))
@@ -93,9 +93,7 @@ async def test_a_disabled_destination_holds_until_it_is_enabled(store: Store, cu
 async def test_disabling_an_old_uri_leaves_the_new_one_alone(store: Store, customer: str) -> None:
     webhook = await store.read(lambda connection: destinations.webhook_of(connection, customer))
     await store.write(lambda tx: destinations.set_webhook(tx, customer, uri=URI + "/new", method="POST"))
-    assert not await store.write(
-        lambda tx: destinations.disable(tx, webhook.key, destinations.GONE, uri_key=webhook.uri_key)
-    )
+    assert not await store.write(lambda tx: destinations.disable(tx, webhook.key, GONE, uri_key=webhook.uri_key))
     now = await store.read(lambda connection: destinations.webhook_of(connection, customer))
     assert now.held_reason == ""
 
@@ -223,7 +221,7 @@ async def test_an_attempt_written_down_twice_is_there_once_and_keeps_nobody_else
 
 async def test_enabling_a_frozen_customers_webhook_leaves_it_frozen(store: Store, customer: str) -> None:
     webhook = await store.read(lambda connection: destinations.webhook_of(connection, customer))
-    await store.write(lambda tx: destinations.disable(tx, webhook.key, destinations.GONE, uri_key=webhook.uri_key))
+    await store.write(lambda tx: destinations.disable(tx, webhook.key, GONE, uri_key=webhook.uri_key))
 
     def freeze(tx: Transaction) -> None:
         customers.change_customer(tx, customer, status="frozen")

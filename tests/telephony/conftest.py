@@ -16,7 +16,7 @@ from offhook.domain.call import Call
 from offhook.domain.ids import new_uuid
 from offhook.domain.signature import new_secret
 from offhook.store.calls import list_calls
-from offhook.store.customers import add_customer, first_customer_id
+from offhook.store.customers import add_customer, oldest_active_customer
 from offhook.store.database import Database, sqlite_url
 from offhook.store.store import Store
 from offhook.store.transaction import Committed, Transaction
@@ -118,4 +118,4 @@ async def die(node: Node) -> None:
 
 
 def _first_customer(connection: sa.Connection) -> str | None:
-    return first_customer_id(connection)
+    return oldest_active_customer(connection)

@@ -5,8 +5,14 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from offhook.domain.access_key import AccessKey
+from offhook.domain.agent import Agent, AgentProfile
+from offhook.domain.catalogue.fields import Address
+from offhook.domain.customer import Customer
 from offhook.domain.delivery_log import LoggedAttempt, LoggedDelivery, LoggedStatus, WebhookNumbers
 from offhook.domain.errors import InvalidError
+from offhook.domain.ids import NIL_UUID
+from offhook.web.shapes.accounts import access_key_shape, agent_shape, customer_shape
 from offhook.web.shapes.deliveries import attempt_row, delivery_row, read_status, webhook_stats
 from offhook.web.shapes.page_tokens import key_token, read_key_token
 
@@ -72,3 +78,50 @@ def test_a_foreign_token_names_its_field(token: str) -> None:
     with pytest.raises(InvalidError) as refused:
         read_key_token(token)
     assert (refused.value.field, refused.value.reason) == ("page_token", "INVALID_REQUEST_PARAMETER")
+
+
+def test_a_customer_is_shown_with_what_deserves_a_second_look() -> None:
+    customer = Customer(
+        id="c",
+        name="N",
+        detail="",
+        email="e@x",
+        phone_number="",
+        address="",
+        has_rtp_debug=False,
+        status="active",
+        webhook_uri="http://a.example.com/",
+        webhook_method="POST",
+        webhook_held_reason="failing",
+        webhook_secret="whsec_x",
+        deletion_scheduled_us=None,
+        created_us=NINE_US,
+        updated_us=None,
+        deleted_us=None,
+    )
+    shown = msgspec.json.decode(msgspec.json.encode(customer_shape(customer)))
+    assert "webhook_secret" not in shown
+    assert (shown["webhook_disabled_reason"], shown["tm_create"]) == ("failing", "2026-05-02T09:00:00Z")
+    assert (shown["billing_account_id"], shown["metadata"]) == (NIL_UUID, {"rtp_debug": False})
+    assert "plain http" in shown["warnings"][0]
+    assert customer_shape(customer, with_secret=True).webhook_secret == "whsec_x"
+
+
+def test_a_webhook_that_is_off_is_not_disabled_and_shows_no_method() -> None:
+    off = Customer("c", "", "", "", "", "", False, "active", "", "POST", "off", "s", None, NINE_US, None, None)
+    shown = customer_shape(off)
+    assert (shown.webhook_uri, shown.webhook_method, shown.webhook_disabled_reason) == ("", "", "")
+    assert shown.warnings is msgspec.UNSET
+
+
+def test_an_agents_addresses_are_shown_whole() -> None:
+    profile = AgentProfile("a", 16, tag_ids=["t"], addresses=[Address(type="tel", target="+1")])
+    shown = agent_shape(Agent("i", "c", profile, "offline", NINE_US, None, None))
+    assert shown.addresses == [{"type": "tel", "target": "+1", "target_name": "", "name": "", "detail": ""}]
+    assert (shown.tag_ids, shown.ring_method, shown.tm_create) == (["t"], "ringall", "2026-05-02T09:00:00Z")
+
+
+def test_a_keys_secret_is_shown_by_the_answer_that_makes_it() -> None:
+    key = AccessKey("i", "c", "n", "", "vb_12345678", NINE_US, NINE_US, None, None)
+    assert b'token"' not in msgspec.json.encode(access_key_shape(key))
+    assert access_key_shape(key, "vb_secret").token == "vb_secret"

@@ -7,6 +7,14 @@ import msgspec
 from offhook.domain.errors import ConflictError
 from offhook.domain.outcome import Outcome
 
+OFF = "off"
+"""A destination's `held_reason`: there is no uri. The others: it answered 410, it failed for long, its customer is
+frozen, its customer is deleted and what was pending is being cancelled."""
+GONE = "gone"
+FAILING = "failing"
+FROZEN = "frozen"
+DELETED = "deleted"
+
 
 class Delivery(msgspec.Struct, gc=False):
     """What the engine needs of a delivery that is not final; it changes with every attempt.

@@ -12,7 +12,6 @@ from offhook.accounts.accounts import Accounts
 from offhook.accounts.authentication import Authenticator
 from offhook.domain.call import Call
 from offhook.domain.delivery_log import LoggedAttempt, LoggedDelivery
-from offhook.domain.networks import NetworkPolicy
 from offhook.domain.publication import Publication, PublishLimits
 from offhook.store.replay import Replay
 from offhook.store.store import Store
@@ -89,7 +88,6 @@ class Services:
         store: Store,
         accounts: Accounts,
         authenticator: Authenticator,
-        policy: NetworkPolicy,
         tester: WebhookTester,
         log: EventLog,
         calls: CallControl,
@@ -100,7 +98,6 @@ class Services:
         self.store = store
         self.accounts = accounts
         self.authenticator = authenticator
-        self.policy = policy
         self.tester = tester
         self.log = log
         self.calls = calls
