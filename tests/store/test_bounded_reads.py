@@ -126,6 +126,13 @@ async def test_a_filtered_log_is_read_to_its_end_with_nothing_left_out(store: St
     assert ([event.position for event in large], after) == (list(range(24_991, 25_001)), 25_000)
 
 
+async def test_a_log_that_has_not_come_so_far_says_how_far_it_is(store: Store, customer: str) -> None:
+    await fill(store, customer, 3)
+    for filters in ({}, {"type": "order_paid"}, {"subject": "order/1"}):
+        found = await store.read(lambda c, filters=filters: list_events(c, customer, after=4, **filters))  # type: ignore[misc]
+        assert found == ([], 3)
+
+
 async def test_the_numbers_of_a_webhook_are_those_of_the_newest_deliveries(
     store: Store, customer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from offhook.delivery.log import resend
 from offhook.domain.delivery_log import LoggedStatus
+from offhook.domain.retention import Rule
 from offhook.store import backlog, cancelling, deliveries, destinations, erasing, forgetting, replay, retention
 from offhook.store.backlog import START
 from offhook.store.calls import list_calls
@@ -24,7 +25,7 @@ from offhook.store.transaction import Transaction
 from tests.store.conftest import new_customer
 from tests.store.test_group_commit import publish
 
-OLD = retention.Rule("", (), 2**60)
+OLD = Rule("", (), 2**60)
 
 READS: dict[str, tuple[Callable[[sa.Connection, str, str], object], str]] = {
     "load": (lambda c, _, e: backlog.load_due(c, 1, after=START, until_us=5, limit=5), "deliveries_pending"),

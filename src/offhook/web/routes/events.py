@@ -10,7 +10,7 @@ import msgspec
 from litestar import delete, get, post
 
 from offhook.domain.catalogue import EVENT_TYPES
-from offhook.domain.cursor import cursor_text, read_cursor
+from offhook.domain.cursor import check_reached, cursor_text, read_cursor
 from offhook.domain.customer import MANAGERS, Permission, checked_text
 from offhook.domain.errors import InvalidError
 from offhook.domain.event import Event
@@ -125,6 +125,7 @@ async def list_all(
             connection, customer_id, after=start, type=type, subject=subject, page_size=page_size_of(page_size)
         )
     )
+    check_reached(start, position)
     cursor = cursor_text(position)
     if sum(len(event.payload) for event in found) <= _LARGE_PAGE_BYTES:
         return EventPage([_shape(event) for event in found], cursor)
