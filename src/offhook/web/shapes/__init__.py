@@ -1,1 +1,1 @@
-"""What the API shows and reads, in the form that travels: made of the domain's values, and told to nobody inside."""
+"""What the API shows, and how it writes down a place in a list: made of the domain's values, known to `web` only."""
