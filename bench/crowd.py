@@ -10,7 +10,7 @@ from typing import Any
 from load import Plan
 
 from node import LoadProcess, ReceiverProcess, Server, free_port, show, wait_for
-from offhook.accounts.accounts import access_key_values
+from offhook.accounts.accounts import access_key_of
 from offhook.accounts.tokens import new_access_key
 from offhook.domain.ids import new_uuid
 from offhook.domain.signature import new_secret
@@ -67,8 +67,8 @@ class Crowd:
             customer_id = new_uuid()
             customers.add_customer(tx, customer_id, new_secret(), {"name": f"crowd {number}"})
             destinations.set_webhook(tx, customer_id, uri=self._uri(number), method="POST")
-            values = access_key_values(tokens[number], "crowd", "", None)
-            access_keys.add_access_key(tx, new_uuid(), customer_id, values)
+            new = access_key_of(tokens[number], "crowd", "", None)
+            access_keys.add_access_key(tx, new_uuid(), customer_id, new)
 
 
 def measure_crowd(crowd: Crowd, warm: Path, one_by_one_per_s: float, batches_per_s: float) -> dict[str, Any]:

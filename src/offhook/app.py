@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -11,7 +12,7 @@ import structlog
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from offhook import __version__
-from offhook.accounts.accounts import Accounts, Credentials, create_first_customer
+from offhook.accounts.accounts import Accounts, Credentials, create_first_customer, owner_of_number
 from offhook.accounts.authentication import Authenticator
 from offhook.accounts.passwords import Passwords
 from offhook.accounts.throttle import ThrottleLimits
@@ -35,7 +36,7 @@ from offhook.running.lanes import Lanes
 from offhook.running.runner import Runner
 from offhook.running.timers import Timers
 from offhook.settings.areas import Settings
-from offhook.store.customers import count_customers, first_customer_id
+from offhook.store.customers import count_customers
 from offhook.store.database import Database, sqlite_url
 from offhook.store.metrics import StoreMetrics
 from offhook.store.store import Store
@@ -119,9 +120,8 @@ class Node:
             services = Services(
                 settings=_web_settings(settings),
                 store=store,
-                accounts=Accounts(store, passwords, authenticator),
+                accounts=Accounts(store, passwords, authenticator, policy),
                 authenticator=authenticator,
-                policy=policy,
                 tester=SampleSender(store, sender, _USER_AGENT),
                 log=EventLog(store),
                 calls=await self._take_calls(asterisk, store),
@@ -197,17 +197,13 @@ class Node:
             await end_open_calls(store)
             return NoCalls()
 
-        async def owner_of_number(number: str) -> str | None:
-            """Until customers have numbers, every number is the first customer's."""
-            return await store.read(first_customer_id)
-
         switch = AsteriskSwitch(asterisk, store.now)
         runner = Runner(store)
         lanes = Lanes(store, runner)
         timers = Timers(store, runner)
         lanes.register(ToSwitch, switch)
         settings = CallSettings(ring_time=self._settings.switch.ring_time, greeting=self._settings.switch.greeting)
-        service = CallService(store, runner, lanes, timers, switch, owner_of_number, settings)
+        service = CallService(store, runner, lanes, timers, switch, partial(owner_of_number, store), settings)
         for part in (runner, lanes, timers):
             await self._supervisor.add(part)
         # The calls are stopped first, while the switch can still be told to end them.

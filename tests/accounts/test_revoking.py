@@ -13,6 +13,7 @@ from offhook.accounts.authentication import Authenticator
 from offhook.accounts.passwords import Passwords
 from offhook.accounts.tokens import load_login_tokens
 from offhook.domain.errors import UnauthenticatedError
+from offhook.domain.networks import NetworkPolicy
 from offhook.store.store import Store
 from tests.store.conftest import customer, database_url, store
 
@@ -26,9 +27,8 @@ async def test_an_access_key_is_refused_though_the_request_that_deleted_it_was_b
 ) -> None:
     passwords = Passwords()
     authenticator = Authenticator(store, await load_login_tokens(store, timedelta(days=1)), passwords)
-    accounts = Accounts(store, passwords, authenticator)
-    made = await accounts.create_access_key(customer, "one", "", None)
-    token = str(made.token)
+    accounts = Accounts(store, passwords, authenticator, NetworkPolicy())
+    made, token = await accounts.create_access_key(customer, "one", "", None)
     await authenticator.caller_of(token, ADDRESS)
 
     go_on = threading.Event()

@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from offhook.delivery.engine import Engine, EngineSettings
 from offhook.delivery.metrics import DeliveryMetrics
 from offhook.delivery.recorder import Recorder
+from offhook.domain.delivery_log import LoggedAttempt, LoggedDelivery, LoggedStatus
 from offhook.domain.event import NewEvent, envelope
 from offhook.domain.ids import new_uuid
 from offhook.domain.networks import NetworkPolicy
@@ -25,7 +26,7 @@ from offhook.node.service import Closing
 from offhook.outbound.http import HttpSender
 from offhook.store import customers, destinations
 from offhook.store.database import Database, sqlite_url
-from offhook.store.deliveries import AttemptRow, DeliveryRow, attempts_of_event, list_deliveries
+from offhook.store.deliveries import attempts_of_event, list_deliveries
 from offhook.store.store import Store
 from tests.running import Running
 
@@ -96,21 +97,22 @@ class Node:
             lambda tx: [tx.add_event(NewEvent(customer_id, "call_updated", subject, payload)) for subject in subjects]
         )
 
-    async def deliveries(self, customer_id: str, status: str | None = None) -> list[DeliveryRow]:
+    async def deliveries(self, customer_id: str, status: str | None = None) -> list[LoggedDelivery]:
         """All of them, newest first."""
-        rows: list[DeliveryRow] = []
-        token = ""
+        rows: list[LoggedDelivery] = []
+        wanted = None if status is None else LoggedStatus(status)
+        place: int | None = None
         while True:
-            found, token = await self.store.read(
-                lambda connection, token=token: list_deliveries(  # type: ignore[misc]
-                    connection, customer_id, status=status, page_token=token, page_size=100_000
+            found, place = await self.store.read(
+                lambda connection, before=place: list_deliveries(  # type: ignore[misc]
+                    connection, customer_id, status=wanted, before=before, page_size=100_000
                 )
             )
             rows += found
-            if not token:
+            if place is None:
                 return rows
 
-    async def attempts(self, customer_id: str, event_id: str) -> list[AttemptRow]:
+    async def attempts(self, customer_id: str, event_id: str) -> list[LoggedAttempt]:
         return await self.store.read(lambda connection: attempts_of_event(connection, customer_id, event_id))
 
     async def held_reason(self, customer_id: str) -> str:

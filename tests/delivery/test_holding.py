@@ -9,10 +9,10 @@ from datetime import timedelta
 import pytest
 
 from offhook.delivery.finishing import Finisher
-from offhook.delivery.log import erase_subject, replay
+from offhook.delivery.log import erase_subject, replay, resend
 from offhook.domain.retry import RetryPolicy
 from offhook.store import customers, destinations
-from offhook.store.replay import Replay, resend
+from offhook.store.replay import Replay
 from offhook.store.transaction import Transaction
 from tests.delivery.endpoint import Endpoint, Request
 from tests.delivery.node import Node, until
@@ -77,7 +77,7 @@ async def test_410_disables_at_once_holds_what_is_pending_and_setting_the_uri_re
     assert {row.held_reason for row in held} == {"gone"}
     assert event_id in {row.event_id for row in held}
     (attempt,) = await node.attempts(customer, event_id)
-    assert (attempt.outcome, attempt.status_code, attempt.response) == ("gone", 410, "ok")
+    assert (attempt.outcome, attempt.status_code, attempt.response) == ("gone", 410, b"ok")
     asked = len(endpoint.requests)
     endpoint.answer = lambda request: 200
     await node.restart()

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from offhook.delivery.log import erase_subject, replay
+from offhook.delivery.log import erase_subject, replay, resend
 from offhook.delivery.memory import MemoryLimits
 from offhook.domain.errors import ConflictError
 from offhook.domain.retry import RetryPolicy
 from offhook.store import destinations
-from offhook.store.replay import Replay, resend
+from offhook.store.replay import Replay
 from tests.delivery.endpoint import Endpoint, Request
 from tests.delivery.node import Node
 from tests.postgres import Postgres

@@ -23,7 +23,7 @@ async def test_a_sample_is_signed_and_is_no_part_of_the_log(
     customer = await node.new_customer(endpoint.uri)
     secret = (await node.store.read(lambda c: destinations.webhook_of(c, customer))).secrets[0]
     attempt = await tester.send_test(customer, "call_hungup")
-    assert (attempt.number, attempt.outcome, attempt.status_code, attempt.response) == (1, "succeeded", 200, "ok")
+    assert (attempt.number, attempt.outcome, attempt.status_code, attempt.response) == (1, "succeeded", 200, b"ok")
     assert attempt.uri == endpoint.uri
     (request,) = endpoint.requests
     standardwebhooks.Webhook(secret).verify(request.body, request.headers)

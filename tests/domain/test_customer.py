@@ -1,10 +1,18 @@
-"""The webhook after a change, addresses that are refused before anybody connects, and who may give which role."""
+"""The webhook after a change, addresses that are refused before anybody connects, which secrets sign."""
 
 from __future__ import annotations
 
 import pytest
 
-from offhook.domain.customer import Caller, checked_permission, checked_uri, chosen_webhook, uri_warnings
+from offhook.domain.customer import (
+    Caller,
+    WebhookSecrets,
+    check_is_anothers,
+    checked_profile,
+    checked_uri,
+    chosen_webhook,
+    uri_warnings,
+)
 from offhook.domain.errors import InvalidError, NotAllowedError
 from offhook.domain.networks import NetworkPolicy
 
@@ -51,41 +59,45 @@ def test_plain_http_is_flagged(uri: str) -> None:
     assert not uri_warnings(URI)
 
 
-AGENT, ADMIN, MANAGER, OPERATOR = 16, 32, 64, 1
+NOW_US = 1_777_712_400_000_000
+DAY_US = 24 * 3_600 * 1_000_000
 
 
-@pytest.mark.parametrize(
-    ("own", "given", "expected"),
-    [
-        (ADMIN, ADMIN, True),
-        (ADMIN, MANAGER, True),
-        (ADMIN, AGENT, True),
-        (ADMIN, ADMIN | MANAGER | AGENT, True),
-        (ADMIN, 0, True),
-        (ADMIN, OPERATOR, False),
-        (ADMIN, ADMIN | 128, False),
-        (ADMIN, 65_535, False),
-        (MANAGER, MANAGER, True),
-        (MANAGER, ADMIN, False),
-        (MANAGER, AGENT, False),
-        (AGENT | 128, AGENT | 128, True),
-        (AGENT, MANAGER, False),
-        (OPERATOR, 65_535, True),
-    ],
-)
-def test_a_role_is_given_by_who_has_it_and_an_admin_is_a_manager_and_an_agent_too(
-    own: int, given: int, expected: bool
-) -> None:
-    caller = Caller("customer", "agent", own)
-    if expected:
-        assert checked_permission(caller, given) == given
-        return
-    with pytest.raises(NotAllowedError) as refused:
-        checked_permission(caller, given)
-    assert refused.value.field == "permission"
+def test_a_rotated_secret_signs_beside_the_new_one_for_a_day() -> None:
+    secrets = WebhookSecrets("old").rotated("new", NOW_US)
+    assert secrets.live_at(NOW_US) == ("new", "old")
+    assert secrets.live_at(NOW_US + DAY_US - 1) == ("new", "old")
+    assert secrets.live_at(NOW_US + DAY_US) == ("new",)
 
 
-@pytest.mark.parametrize("permission", [-1, 65_536])
-def test_what_is_no_permission_is_refused(permission: int) -> None:
-    with pytest.raises(InvalidError):
-        checked_permission(Caller("customer", "agent", OPERATOR), permission)
+def test_secrets_that_are_rotated_in_a_row_all_go_on_signing_for_a_day_at_least() -> None:
+    secrets = WebhookSecrets("0")
+    for number in range(1, 4):
+        secrets = secrets.rotated(str(number), NOW_US + number)
+    assert secrets.live_at(NOW_US + 3 + DAY_US - 1) == ("3", "2", "1", "0")
+
+
+def test_a_secret_whose_day_is_over_does_not_come_back_with_the_next_rotation() -> None:
+    secrets = WebhookSecrets("old").rotated("new", NOW_US).rotated("newest", NOW_US + DAY_US)
+    assert secrets.live_at(NOW_US + DAY_US) == ("newest", "new")
+
+
+def test_so_many_old_secrets_at_most_sign() -> None:
+    secrets = WebhookSecrets("0")
+    for number in range(1, 9):
+        secrets = secrets.rotated(str(number), NOW_US)
+    assert secrets.live_at(NOW_US) == ("8", "7", "6", "5", "4", "3")
+
+
+def test_of_a_profile_what_is_given_is_checked_and_nothing_else_is_taken() -> None:
+    assert checked_profile({"name": "A", "detail": None, "email": "", "webhook_uri": "x"}) == {"name": "A", "email": ""}
+    with pytest.raises(InvalidError) as refused:
+        checked_profile({"name": "A", "address": "a\tb"})
+    assert refused.value.field == "address"
+
+
+def test_nobody_freezes_or_deletes_the_own_customer() -> None:
+    caller = Caller("mine", "agent", 1)
+    check_is_anothers(caller, "another")
+    with pytest.raises(NotAllowedError):
+        check_is_anothers(caller, "mine")

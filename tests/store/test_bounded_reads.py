@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
+from offhook.domain.delivery_log import LoggedStatus
 from offhook.domain.errors import UnavailableError
 from offhook.domain.event import NewEvent, envelope
 from offhook.store import database as database_module
@@ -17,7 +18,7 @@ from offhook.store import store as store_module
 from offhook.store.database import Database
 from offhook.store.deliveries import list_deliveries
 from offhook.store.events import list_events
-from offhook.store.stats import webhook_stats
+from offhook.store.stats import webhook_numbers
 from offhook.store.store import Store
 from offhook.store.transaction import Transaction
 from tests.store.conftest import new_customer
@@ -44,16 +45,16 @@ async def set_statuses(store: Store, case: str) -> None:
     await store.write(lambda tx: tx.connection.execute(sa.text(f"UPDATE deliveries SET status = {case}")))
 
 
-async def pages(store: Store, customer: str, **given: object) -> list[list[str]]:
+async def pages(store: Store, customer: str, **given: object) -> list[list[int]]:
     """Every page of a list of deliveries, to its end."""
-    found: list[list[str]] = []
-    token = ""
+    found: list[list[int]] = []
+    place: int | None = None
     while True:
-        rows, token = await store.read_for_api(
-            lambda c, token=token: list_deliveries(c, customer, page_token=token, **given)  # type: ignore[misc, arg-type]
+        rows, place = await store.read_for_api(
+            lambda c, before=place: list_deliveries(c, customer, before=before, **given)  # type: ignore[misc, arg-type]
         )
-        found.append([row.id for row in rows])
-        if not token:
+        found.append([row.key for row in rows])
+        if place is None:
             return found
 
 
@@ -68,7 +69,7 @@ async def test_a_filter_that_matches_little_gives_short_pages_and_a_token_to_go_
 async def test_a_status_and_a_small_subject_are_found_by_their_index(store: Store, customer: str) -> None:
     await fill(store, customer, 12_000, rare_every=6_000)
     await set_statuses(store, "CASE WHEN event_key % 4000 = 0 THEN 0 WHEN event_key % 4000 = 1 THEN 3 ELSE 1 END")
-    for given in ({"status": "pending"}, {"status": "cancelled"}):
+    for given in ({"status": LoggedStatus.PENDING}, {"status": LoggedStatus.CANCELLED}):
         (page,) = await pages(store, customer, **given)
         assert len(page) == 3, "in one page, the oldest included"
     (page,) = await pages(store, customer, subject="rare/1")
@@ -77,15 +78,15 @@ async def test_a_status_and_a_small_subject_are_found_by_their_index(store: Stor
 
 
 @pytest.mark.parametrize("subject", [None, "order/1", "rare/1"])
-@pytest.mark.parametrize("status", [None, "pending", "held", "succeeded", "exhausted", "cancelled"])
+@pytest.mark.parametrize("status", [None, *LoggedStatus])
 async def test_pages_put_together_are_the_whole_list(
-    store: Store, customer: str, status: str | None, subject: str | None, monkeypatch: pytest.MonkeyPatch
+    store: Store, customer: str, status: LoggedStatus | None, subject: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scan, "MAX_ROWS", 200)
     monkeypatch.setattr(scan, "_STRETCH", 70)
     await fill(store, customer, 600, rare_every=9)
     await set_statuses(store, "CASE WHEN event_key % 5 = 0 THEN 0 ELSE event_key % 4 END")
-    if status == "held":
+    if status is LoggedStatus.HELD:
         await store.write(lambda tx: destinations.hold_customer(tx, customer))
     whole = await _all_matching(store, status, subject)
     assert whole
@@ -94,7 +95,7 @@ async def test_pages_put_together_are_the_whole_list(
     assert max(len(page) for page in found) <= 40
 
 
-async def _all_matching(store: Store, status: str | None, subject: str | None) -> list[str]:
+async def _all_matching(store: Store, status: LoggedStatus | None, subject: str | None) -> list[int]:
     number = {"pending": 0, "held": 0, "succeeded": 1, "exhausted": 2, "cancelled": 3}.get(status or "")
     conditions = ["1 = 1"]
     if number is not None:
@@ -105,7 +106,7 @@ async def _all_matching(store: Store, status: str | None, subject: str | None) -
         "SELECT deliveries.key FROM deliveries JOIN events ON events.key = event_key JOIN subjects ON subjects.key = "
         f"subject_key WHERE {' AND '.join(conditions)} ORDER BY deliveries.key DESC"
     )
-    return [str(key) for key in await store.read(lambda c: c.exec_driver_sql(statement).scalars().all())]
+    return list(await store.read(lambda c: c.exec_driver_sql(statement).scalars().all()))
 
 
 async def test_a_filtered_log_is_read_to_its_end_with_nothing_left_out(store: Store, customer: str) -> None:
@@ -125,19 +126,25 @@ async def test_a_filtered_log_is_read_to_its_end_with_nothing_left_out(store: St
     assert ([event.position for event in large], after) == (list(range(24_991, 25_001)), 25_000)
 
 
+async def test_a_log_that_has_not_come_so_far_says_how_far_it_is(store: Store, customer: str) -> None:
+    await fill(store, customer, 3)
+    for filters in ({}, {"type": "order_paid"}, {"subject": "order/1"}):
+        found = await store.read(lambda c, filters=filters: list_events(c, customer, after=4, **filters))  # type: ignore[misc]
+        assert found == ([], 3)
+
+
 async def test_the_numbers_of_a_webhook_are_those_of_the_newest_deliveries(
     store: Store, customer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await fill(store, customer, 200)
     await set_statuses(store, "1")
-    now_us = store.clock.now_us()
-    whole = await store.read_for_api(lambda c: webhook_stats(c, customer, since_us=1_000_000, now_us=now_us))
-    assert (whole.succeeded, whole.tm_from) == (200, "1970-01-01T00:00:01Z")
+    whole = await store.read_for_api(lambda c: webhook_numbers(c, customer, since_us=1_000_000))
+    assert (whole.succeeded_count, whole.from_us) == (200, 1_000_000)
     await fill(store, customer, 100)
     monkeypatch.setattr(stats, "_MAX_COUNTED", 150)
-    some = await store.read_for_api(lambda c: webhook_stats(c, customer, since_us=0, now_us=now_us))
-    assert (some.succeeded, some.pending) == (50, 100)
-    assert some.tm_from > whole.tm_from
+    some = await store.read_for_api(lambda c: webhook_numbers(c, customer, since_us=0))
+    assert (some.succeeded_count, some.pending_count) == (50, 100)
+    assert some.from_us > whole.from_us
 
 
 @pytest.fixture

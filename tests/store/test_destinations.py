@@ -6,17 +6,18 @@ import pytest
 import sqlalchemy as sa
 
 from offhook.delivery.finishing import finish_cancelling
-from offhook.delivery.log import erase_subject, replay
-from offhook.domain.delivery import AttemptRecord, Destination
-from offhook.domain.errors import ConflictError, InvalidError, NotFoundError
+from offhook.delivery.log import erase_subject, replay, resend
+from offhook.domain.delivery import FAILING, GONE, AttemptRecord, Destination
+from offhook.domain.delivery_log import LoggedStatus
+from offhook.domain.errors import ConflictError, NotFoundError
 from offhook.domain.outcome import Outcome
 from offhook.store import customers, destinations, schema
 from offhook.store.backlog import START, load_due, load_holding, next_due_us
 from offhook.store.commit.committed import Committed
 from offhook.store.deliveries import attempts_of_event, deliveries_of_event, list_deliveries
 from offhook.store.events import get_event, list_events
-from offhook.store.replay import Replay, resend
-from offhook.store.stats import webhook_stats
+from offhook.store.replay import Replay
+from offhook.store.stats import webhook_numbers
 from offhook.store.store import Store
 from offhook.store.transaction import Transaction
 from tests.store.conftest import URI, new_customer, rows
@@ -70,16 +71,16 @@ async def test_an_empty_uri_holds_what_is_pending_and_a_new_one_resumes(
     await publish(store, customer, 2)
     await store.write(lambda tx: destinations.set_webhook(tx, customer, uri="", method=""))
     assert await statuses(store, customer) == ["held", "held"]
-    held, _ = await store.read(lambda connection: list_deliveries(connection, customer, status="held"))
-    assert {(row.held_reason, row.tm_next_attempt) for row in held} == {("off", None)}
+    held, _ = await store.read(lambda connection: list_deliveries(connection, customer, status=LoggedStatus.HELD))
+    assert {(row.held_reason, row.next_attempt_us) for row in held} == {("off", None)}
     other = "https://hooks.example.com/two"
     await store.write(lambda tx: destinations.set_webhook(tx, customer, uri=other, method="PUT"))
-    pending, _ = await store.read(lambda connection: list_deliveries(connection, customer, status="pending"))
+    pending, _ = await store.read(lambda connection: list_deliveries(connection, customer, status=LoggedStatus.PENDING))
     assert [row.uri for row in pending] == [other, other]
     assert commits[-1].changed
 
 
-@pytest.mark.parametrize("reason", [destinations.GONE, destinations.FAILING])
+@pytest.mark.parametrize("reason", [GONE, FAILING])
 async def test_a_disabled_destination_holds_until_it_is_enabled(store: Store, customer: str, reason: str) -> None:
     webhook = await store.read(lambda connection: destinations.webhook_of(connection, customer))
     await store.write(lambda tx: destinations.disable(tx, webhook.key, reason, uri_key=webhook.uri_key))
@@ -93,9 +94,7 @@ async def test_a_disabled_destination_holds_until_it_is_enabled(store: Store, cu
 async def test_disabling_an_old_uri_leaves_the_new_one_alone(store: Store, customer: str) -> None:
     webhook = await store.read(lambda connection: destinations.webhook_of(connection, customer))
     await store.write(lambda tx: destinations.set_webhook(tx, customer, uri=URI + "/new", method="POST"))
-    assert not await store.write(
-        lambda tx: destinations.disable(tx, webhook.key, destinations.GONE, uri_key=webhook.uri_key)
-    )
+    assert not await store.write(lambda tx: destinations.disable(tx, webhook.key, GONE, uri_key=webhook.uri_key))
     now = await store.read(lambda connection: destinations.webhook_of(connection, customer))
     assert now.held_reason == ""
 
@@ -140,14 +139,12 @@ async def test_attempts_are_kept_and_a_success_is_one_of_them(store: Store, cust
     await store.write(lambda tx: tx.record(record(delivery.key, webhook, status="succeeded", number=2, at_us=9_000)))
     attempts = await store.read(lambda connection: attempts_of_event(connection, customer, event_id))
     assert [(row.number, row.outcome, row.status_code, row.response) for row in attempts] == [
-        (1, "server_error", 503, "answer"),
-        (2, "succeeded", 200, "answer"),
+        (1, "server_error", 503, b"answer"),
+        (2, "succeeded", 200, b"answer"),
     ]
-    stats = await store.read(
-        lambda connection: webhook_stats(connection, customer, since_us=0, now_us=store.clock.now_us())
-    )
-    assert (stats.succeeded, stats.pending, stats.failed_attempts, stats.success_rate) == (1, 0, 1, 1.0)
-    assert stats.latency_p50_ms == 12
+    numbers = await store.read(lambda connection: webhook_numbers(connection, customer, since_us=0))
+    assert (numbers.succeeded_count, numbers.waiting_count, numbers.failed_attempt_count) == (1, 0, 1)
+    assert (numbers.latencies_ms, numbers.oldest_waiting_us) == ([12], None)
 
 
 async def test_what_failed_before_the_webhook_was_pointed_elsewhere_and_is_written_down_after_is_due_at_once(
@@ -225,7 +222,7 @@ async def test_an_attempt_written_down_twice_is_there_once_and_keeps_nobody_else
 
 async def test_enabling_a_frozen_customers_webhook_leaves_it_frozen(store: Store, customer: str) -> None:
     webhook = await store.read(lambda connection: destinations.webhook_of(connection, customer))
-    await store.write(lambda tx: destinations.disable(tx, webhook.key, destinations.GONE, uri_key=webhook.uri_key))
+    await store.write(lambda tx: destinations.disable(tx, webhook.key, GONE, uri_key=webhook.uri_key))
 
     def freeze(tx: Transaction) -> None:
         customers.change_customer(tx, customer, status="frozen")
@@ -302,10 +299,3 @@ async def test_one_customer_never_sees_anothers(store: Store, customer: str) -> 
     for query in (get_event, deliveries_of_event, attempts_of_event):
         with pytest.raises(NotFoundError):
             await store.read(lambda connection, query=query: query(connection, other, event_id))
-
-
-@pytest.mark.parametrize("token", ["x", "-1", "1.5", "9" * 30, "२"])
-async def test_a_foreign_page_token_is_refused(store: Store, customer: str, token: str) -> None:
-    with pytest.raises(InvalidError) as refused:
-        await store.read(lambda connection: list_deliveries(connection, customer, page_token=token))
-    assert refused.value.field == "page_token"

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from offhook.delivery import publishing
 from offhook.domain.errors import ConflictError, NotFoundError
 from offhook.domain.event import NewEvent, envelope
 from offhook.domain.ids import new_uuid
 from offhook.domain.publication import Publication
-from offhook.store import access_keys, agents, customers, destinations, publishing, schema
+from offhook.store import access_keys, agents, customers, destinations, schema
 from offhook.store import store as store_module
 from offhook.store.commit.committed import Committed
 from offhook.store.database import Database, is_database_error

@@ -11,7 +11,8 @@ import pytest
 import sqlalchemy as sa
 
 from offhook.delivery.finishing import Finisher, finish_cancelling, finish_making_due
-from offhook.delivery.log import erase_subject, replay
+from offhook.delivery.log import erase_subject, replay, resend
+from offhook.domain.delivery_log import LoggedStatus
 from offhook.domain.errors import ConflictError
 from offhook.store import destinations
 from offhook.store.backlog import START, load_delivery, load_due, load_holding, load_subject
@@ -21,7 +22,7 @@ from offhook.store.deliveries import attempts_of_event, list_deliveries
 from offhook.store.erasing import begin_erasing
 from offhook.store.events import get_event, list_events
 from offhook.store.making_due import Marked, make_due_step
-from offhook.store.replay import Replay, resend
+from offhook.store.replay import Replay
 from offhook.store.store import Store
 from tests.running import Running
 from tests.store.conftest import URI, new_customer, rows
@@ -145,7 +146,7 @@ async def test_deleting_a_customer_stops_at_once_and_cancels_in_steps(
     assert (webhook.uri, webhook.held_reason) == ("", "deleted")
     _, made = await others_beside(store, finish_cancelling(store))
     assert made > 5
-    listed, _ = await store.read(lambda c: list_deliveries(c, customer, status="cancelled", page_size=MANY))
+    listed, _ = await store.read(lambda c: list_deliveries(c, customer, status=LoggedStatus.CANCELLED, page_size=MANY))
     assert len(listed) == MANY
     assert rows(store, "SELECT count(*) FROM destinations WHERE held_reason = 'deleted'")[0][0] == 0
 

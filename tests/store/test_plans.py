@@ -16,6 +16,9 @@ from offhook.domain.noun import registry
 from offhook.domain.step import Lookup
 from offhook.domain.switch_commands import SwitchCommand
 from offhook.flows.activeflow import ACTIVEFLOW
+from offhook.delivery.log import resend
+from offhook.domain.delivery_log import LoggedStatus
+from offhook.domain.retention import Rule
 from offhook.store import backlog, cancelling, deliveries, destinations, erasing, forgetting, replay, retention
 from offhook.store.backlog import START
 from offhook.store.calls import list_calls
@@ -24,7 +27,7 @@ from offhook.store.deliveries import list_deliveries
 from offhook.store.destination_rows import destinations_with_pending
 from offhook.store.events import list_events
 from offhook.store.prepared import Prepared, Row
-from offhook.store.stats import webhook_stats
+from offhook.store.stats import webhook_numbers
 from offhook.store.store import Store
 from offhook.store.transaction import Transaction
 from tests.store.conftest import new_customer
@@ -32,7 +35,7 @@ from tests.store.test_group_commit import publish
 
 TABLES = Tables(registry(ACTIVEFLOW), SwitchCommand)
 SINCE = datetime(2026, 5, 2, 9, 0, tzinfo=UTC)
-OLD = retention.Rule("", (), 2**60)
+OLD = Rule("", (), 2**60)
 
 READS: dict[str, tuple[Callable[[sa.Connection, str, str], object], str]] = {
     "load": (lambda c, _, e: backlog.load_due(c, 1, after=START, until_us=5, limit=5), "deliveries_pending"),
@@ -56,17 +59,26 @@ READS: dict[str, tuple[Callable[[sa.Connection, str, str], object], str]] = {
     "of a type": (lambda c, customer, e: list_deliveries(c, customer, event_type="x"), "deliveries_customer"),
     "of a subject": (lambda c, customer, e: list_deliveries(c, customer, subject="order/1"), "events_subject"),
     "of a subject, next page": (
-        lambda c, customer, e: list_deliveries(c, customer, subject="order/1", page_token="9"),
+        lambda c, customer, e: list_deliveries(c, customer, subject="order/1", before=9),
         "deliveries_event",
     ),
-    "pending": (lambda c, customer, e: list_deliveries(c, customer, status="pending"), "deliveries_waiting"),
+    "pending": (lambda c, customer, e: list_deliveries(c, customer, status=LoggedStatus.PENDING), "deliveries_waiting"),
     "held": (
-        lambda c, customer, e: list_deliveries(c, customer, status="held", page_token="9"),
+        lambda c, customer, e: list_deliveries(c, customer, status=LoggedStatus.HELD, before=9),
         "deliveries_waiting",
     ),
-    "exhausted": (lambda c, customer, e: list_deliveries(c, customer, status="exhausted"), "deliveries_exhausted"),
-    "cancelled": (lambda c, customer, e: list_deliveries(c, customer, status="cancelled"), "deliveries_cancelled"),
-    "succeeded": (lambda c, customer, e: list_deliveries(c, customer, status="succeeded"), "deliveries_customer"),
+    "exhausted": (
+        lambda c, customer, e: list_deliveries(c, customer, status=LoggedStatus.EXHAUSTED),
+        "deliveries_exhausted",
+    ),
+    "cancelled": (
+        lambda c, customer, e: list_deliveries(c, customer, status=LoggedStatus.CANCELLED),
+        "deliveries_cancelled",
+    ),
+    "succeeded": (
+        lambda c, customer, e: list_deliveries(c, customer, status=LoggedStatus.SUCCEEDED),
+        "deliveries_customer",
+    ),
     "calls, next page": (
         lambda c, customer, e: list_calls(c, customer, page_token="2026-05-02T09:00:00.000000Z.5", page_size=9),
         "calls_customer",
@@ -87,8 +99,8 @@ READS: dict[str, tuple[Callable[[sa.Connection, str, str], object], str]] = {
         lambda c, customer, e: found_or_not(lambda: TABLES.get(c, "activeflow", customer, "x")),
         "(sqlite_autoindex_activeflows_1|activeflows_id_key)",
     ),
-    "numbers": (lambda c, customer, e: webhook_stats(c, customer, since_us=0, now_us=9), "deliveries_customer"),
-    "oldest": (lambda c, customer, e: webhook_stats(c, customer, since_us=0, now_us=9), "deliveries_waiting"),
+    "numbers": (lambda c, customer, e: webhook_numbers(c, customer, since_us=0), "deliveries_customer"),
+    "oldest": (lambda c, customer, e: webhook_numbers(c, customer, since_us=0), "deliveries_waiting"),
 }
 
 
@@ -98,9 +110,11 @@ def found_or_not(query: Callable[[], object]) -> None:
 
 
 CHANGES: dict[str, tuple[Callable[[Transaction, str, str], object], str]] = {
-    "resend": (replay.resend, "deliveries_event"),
+    "resend": (resend, "deliveries_event"),
     "replay": (
-        lambda tx, customer, e: replay.replay_step(tx, customer, replay.Replay(after=0), 0, 9),
+        lambda tx, customer, e: replay.replay_step(
+            tx, customer, destinations.webhook_of(tx.reader, customer).key, replay.Replay(after=0), 0, 9
+        ),
         "deliveries_event",
     ),
     "prune": (lambda tx, c, e: retention.prune_step(tx, OLD), "deliveries_event"),

@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 from offhook.domain.call import Call
 
+from offhook.delivery.publishing import publish as accept
 from offhook.delivery.retention import Retention
 from offhook.domain import call as rules
 from offhook.domain.ids import new_uuid
@@ -18,7 +19,6 @@ from offhook.store.backlog import START, load_due
 from offhook.store.calls import add_call, save_call
 from offhook.store.deliveries import attempts_of_event
 from offhook.store.events import list_events
-from offhook.store.publishing import publish as accept
 from offhook.store.store import Store
 from offhook.store.transaction import Transaction
 from tests.store.conftest import URI, new_customer, rows

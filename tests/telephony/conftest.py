@@ -21,7 +21,7 @@ from offhook.running.lanes import Lanes
 from offhook.running.runner import Runner
 from offhook.running.timers import Timers
 from offhook.store.commit.committed import Committed
-from offhook.store.customers import add_customer, first_customer_id
+from offhook.store.customers import add_customer, oldest_active_customer
 from offhook.store.database import Database, sqlite_url
 from offhook.store.store import Store
 from offhook.store.transaction import Transaction
@@ -144,4 +144,4 @@ async def die(node: Node) -> None:
 
 
 def _first_customer(connection: sa.Connection) -> str | None:
-    return first_customer_id(connection)
+    return oldest_active_customer(connection)

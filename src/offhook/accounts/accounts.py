@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
 
 import msgspec
 
 from offhook.accounts.authentication import Authenticator
 from offhook.accounts.passwords import Passwords, checked_password, new_password
 from offhook.accounts.tokens import access_key_hash, access_key_prefix, new_access_key
-from offhook.domain.customer import AccessKey, Agent, Customer, Permission
-from offhook.domain.errors import ConflictError, InvalidError, NotFoundError
+from offhook.domain.access_key import AccessKey, NewAccessKey, check_is_there, expiry_us
+from offhook.domain.agent import Agent, AgentProfile, check_is_another, checked_permission, checked_username
+from offhook.domain.customer import (
+    Caller,
+    Customer,
+    Permission,
+    check_is_anothers,
+    checked_method,
+    checked_profile,
+    checked_text,
+    checked_uri,
+    chosen_webhook,
+)
+from offhook.domain.errors import ConflictError, NotFoundError
 from offhook.domain.ids import new_uuid
+from offhook.domain.networks import NetworkPolicy
 from offhook.domain.signature import new_secret
-from offhook.domain.times import to_us
 from offhook.store import access_keys, agents, customers, destinations
 from offhook.store.store import Store
 from offhook.store.transaction import Transaction
 
-T = TypeVar("T")
-
 FIRST_USERNAME = "admin@localhost"
-SHORTEST_EXPIRE_S = 86_400
-_YEAR_S = 365 * SHORTEST_EXPIRE_S
-_LAST_MOMENT = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
-_OLD_SECRET_LIFETIME = timedelta(hours=24)
-_MAX_OLD_SECRETS = 5
 _DELETION_DELAY = timedelta(days=30)
 
 
@@ -44,55 +48,64 @@ class Credentials(msgspec.Struct, frozen=True):
 class Accounts:
     """Changes accounts; each change takes effect with its commit, also for credentials that were used before."""
 
-    def __init__(self, store: Store, passwords: Passwords, authenticator: Authenticator) -> None:
+    def __init__(self, store: Store, passwords: Passwords, authenticator: Authenticator, policy: NetworkPolicy) -> None:
         self._store = store
         self._passwords = passwords
         self._authenticator = authenticator
+        self._policy = policy
 
     async def create_customer(
-        self, profile: dict[str, str], username: str, password: str, uri: str, method: str
-    ) -> str:
-        """A customer with its first agent; its id. Raises ConflictError if the username is taken."""
+        self, given: Mapping[str, str | None], username: str, password: str, uri: str, method: str
+    ) -> Customer:
+        """A customer with its first agent, of the profile fields that are given.
+
+        Raises InvalidError naming the field, ConflictError if the username is taken.
+        """
+        profile_of_agent = AgentProfile(
+            username=checked_username(checked_text("username", username)),
+            permission=int(Permission.CUSTOMER_ADMIN | Permission.CUSTOMER_MANAGER),
+        )
+        uri = checked_uri(uri, self._policy)
+        method = checked_method(method, uri)
+        profile = checked_profile(given)
         hashed = await self._passwords.hash(checked_password(password))
         customer_id = new_uuid()
 
-        def change(tx: Transaction) -> None:
-            agents.expect_free(tx, username)
+        def change(tx: Transaction) -> Customer:
+            _expect_free(tx, username)
             customers.add_customer(tx, customer_id, new_secret(), profile)
-            agents.add_agent(
-                tx,
-                new_uuid(),
-                customer_id,
-                {
-                    "username": username,
-                    "password_hash": hashed,
-                    "permission": int(Permission.CUSTOMER_ADMIN | Permission.CUSTOMER_MANAGER),
-                },
-            )
+            agents.add_agent(tx, new_uuid(), customer_id, profile_of_agent, hashed)
             if uri:
                 destinations.set_webhook(tx, customer_id, uri=uri, method=method)
+            return customers.get_customer(tx.reader, customer_id)
 
-        await self._store.write(change)
-        return customer_id
+        return await self._store.write(change)
 
     async def change_customer(
-        self,
-        customer_id: str,
-        profile: dict[str, str],
-        webhook: Callable[[tuple[str, str]], tuple[str, str]] | None,
+        self, customer_id: str, given: Mapping[str, str | None], uri: str | None, method: str | None
     ) -> Customer:
-        """Change the given profile fields, and the webhook if `webhook` is given.
+        """Change the given profile fields, and the webhook if its uri or method is given: what is None stays.
 
-        `webhook` makes the new uri and method of the present ones, and may refuse. Raises NotFoundError.
+        Raises InvalidError naming the field, NotFoundError.
         """
+        profile = checked_profile(given)
 
         def change(tx: Transaction) -> Customer:
             customers.expect_customer(tx, customer_id)
-            if webhook is not None:
-                present = destinations.webhook_of(tx.reader, customer_id)
-                uri, method = webhook((present.uri, present.method))
-                destinations.set_webhook(tx, customer_id, uri=uri, method=method)
+            if uri is not None or method is not None:
+                before = destinations.webhook_of(tx.reader, customer_id)
+                new_uri, new_method = chosen_webhook((before.uri, before.method), uri, method, self._policy)
+                destinations.set_webhook(tx, customer_id, uri=new_uri, method=new_method)
             customers.change_customer(tx, customer_id, **profile)
+            return customers.get_customer(tx.reader, customer_id)
+
+        return await self._store.write(change)
+
+    async def enable_webhook(self, customer_id: str) -> Customer:
+        """Use a disabled webhook again; held events are sent. Raises NotFoundError."""
+
+        def change(tx: Transaction) -> Customer:
+            destinations.enable_webhook(tx, customer_id)
             return customers.get_customer(tx.reader, customer_id)
 
         return await self._store.write(change)
@@ -102,21 +115,15 @@ class Accounts:
         secret = new_secret()
 
         def change(tx: Transaction) -> None:
-            old = customers.live_secrets(tx.reader, customer_id, tx.now_us)[:_MAX_OLD_SECRETS]
-            destinations.secrets_changed(tx, customer_id)
-            customers.change_customer(
-                tx,
-                customer_id,
-                webhook_secret=secret,
-                old_webhook_secret=" ".join(old),
-                old_webhook_secret_until=tx.now_us + _OLD_SECRET_LIFETIME // timedelta(microseconds=1),
-            )
+            before = customers.get_secrets(tx.reader, customer_id)
+            customers.set_secrets(tx, customer_id, before.rotated(secret, tx.now_us))
 
         await self._store.write(change)
         return secret
 
-    async def freeze(self, customer_id: str) -> Customer:
-        """Let a customer do nothing and hold its events. Raises NotFoundError and ConflictError."""
+    async def freeze(self, caller: Caller, customer_id: str) -> Customer:
+        """Let a customer do nothing and hold its events. Raises NotAllowedError, NotFoundError, ConflictError."""
+        check_is_anothers(caller, customer_id)
 
         def change(tx: Transaction) -> Customer:
             _expect_status(tx, customer_id, "active")
@@ -138,8 +145,12 @@ class Accounts:
 
         return await self._store.write(change)
 
-    async def delete_customer(self, customer_id: str) -> Customer:
-        """Delete a customer: its credentials end, what is pending is cancelled. Raises NotFoundError."""
+    async def delete_customer(self, caller: Caller, customer_id: str) -> Customer:
+        """Delete a customer: its credentials end, what is pending is cancelled.
+
+        Raises NotAllowedError, NotFoundError.
+        """
+        check_is_anothers(caller, customer_id)
 
         def change(tx: Transaction) -> Customer:
             before = customers.get_customer(tx.reader, customer_id)
@@ -150,20 +161,20 @@ class Accounts:
 
         return await self._store.write(change)
 
-    async def create_agent(self, customer_id: str, values: dict[str, Any], password: str) -> Agent:
-        """An agent. Raises ConflictError if the username is taken."""
+    async def create_agent(self, customer_id: str, profile: AgentProfile, password: str) -> Agent:
+        """An agent. Raises InvalidError (password), ConflictError if the username is taken."""
         hashed = await self._passwords.hash(checked_password(password))
         agent_id = new_uuid()
 
         def change(tx: Transaction) -> Agent:
-            agents.expect_free(tx, values["username"])
-            agents.add_agent(tx, agent_id, customer_id, {**values, "password_hash": hashed})
+            _expect_free(tx, profile.username)
+            agents.add_agent(tx, agent_id, customer_id, profile, hashed)
             return agents.get_agent(tx.reader, customer_id, agent_id)
 
         return await self._store.write(change)
 
-    async def change_agent(self, customer_id: str, agent_id: str, values: dict[str, Any]) -> Agent:
-        """Change the given fields. Raises NotFoundError."""
+    async def change_agent(self, customer_id: str, agent_id: str, values: Mapping[str, str]) -> Agent:
+        """Change name, detail or ring method, as far as given (and checked). Raises NotFoundError."""
 
         def change(tx: Transaction) -> Agent:
             agents.change_agent(tx, customer_id, agent_id, **values)
@@ -171,8 +182,10 @@ class Accounts:
 
         return await self._store.write(change)
 
-    async def change_password(self, customer_id: str, agent_id: str, password: str) -> Agent:
-        """Change a password; older tokens end. Raises NotFoundError."""
+    async def change_password(self, caller: Caller, customer_id: str, agent_id: str, password: str) -> Agent:
+        """Change a password; older tokens end. Raises NotFoundError, NotAllowedError, InvalidError (password)."""
+        target = await self._store.read_for_api(lambda connection: agents.get_agent(connection, customer_id, agent_id))
+        checked_permission(caller, target.profile.permission)
         hashed = await self._passwords.hash(checked_password(password))
 
         def change(tx: Transaction) -> Agent:
@@ -181,32 +194,38 @@ class Accounts:
 
         return await self._store.write(change)
 
-    async def delete_agent(self, customer_id: str, agent_id: str) -> Agent:
-        """Delete an agent; its tokens end. Raises NotFoundError."""
+    async def delete_agent(self, caller: Caller, customer_id: str, agent_id: str) -> Agent:
+        """Delete an agent; its tokens end. Raises NotFoundError, NotAllowedError."""
+        check_is_another(caller, agent_id)
 
         def change(tx: Transaction) -> Agent:
+            target = agents.get_agent(tx.reader, customer_id, agent_id)
+            checked_permission(caller, target.profile.permission)
             agents.change_agent(tx, customer_id, agent_id, tm_delete=tx.now_us)
             return agents.get_agent(tx.reader, customer_id, agent_id, deleted=True)
 
         return await self._store.write(change)
 
-    async def create_access_key(self, customer_id: str, name: str, detail: str, expire_s: int | None) -> AccessKey:
-        """An access key, with its secret for the only time; `expire_s` None: a year. Raises InvalidError (expire)."""
+    async def create_access_key(
+        self, customer_id: str, name: str, detail: str, expire_s: int | None
+    ) -> tuple[AccessKey, str]:
+        """An access key, and its secret, for the only time; `expire_s` None: a year. Raises InvalidError (expire)."""
         key_id, token = new_uuid(), new_access_key()
-        values = access_key_values(token, name, detail, expire_s)
+        new = access_key_of(token, name, detail, expire_s)
 
         def change(tx: Transaction) -> AccessKey:
-            access_keys.add_access_key(tx, key_id, customer_id, values)
+            access_keys.add_access_key(tx, key_id, customer_id, new)
             return access_keys.get_access_key(tx.reader, customer_id, key_id)
 
         made = await self._store.write(change)
         self._authenticator.expect(token)
-        return msgspec.structs.replace(made, token=token)
+        return made, token
 
-    async def change_access_key(self, customer_id: str, key_id: str, values: dict[str, str]) -> AccessKey:
+    async def change_access_key(self, customer_id: str, key_id: str, values: Mapping[str, str]) -> AccessKey:
         """Change name and detail. Raises NotFoundError, ConflictError."""
 
         def change(tx: Transaction) -> AccessKey:
+            _expect_key(tx, customer_id, key_id)
             access_keys.change_access_key(tx, customer_id, key_id, **values)
             return access_keys.get_access_key(tx.reader, customer_id, key_id)
 
@@ -216,10 +235,16 @@ class Accounts:
         """Delete a key: it is refused from now on. Raises NotFoundError, ConflictError."""
 
         def change(tx: Transaction) -> AccessKey:
+            _expect_key(tx, customer_id, key_id)
             access_keys.change_access_key(tx, customer_id, key_id, tm_delete=tx.now_us)
             return access_keys.get_access_key(tx.reader, customer_id, key_id, deleted=True)
 
         return await self._store.write(change)
+
+
+async def owner_of_number(store: Store, number: str) -> str | None:
+    """Whose calls those to a number are. Until customers have numbers, every number is the oldest active customer's."""
+    return await store.read(customers.oldest_active_customer)
 
 
 async def create_first_customer(store: Store, passwords: Passwords, keep: Callable[[Credentials], None]) -> Credentials:
@@ -236,16 +261,11 @@ async def create_first_customer(store: Store, passwords: Passwords, keep: Callab
         if customers.count_customers(tx.reader):
             raise _not_the_first()
         customers.add_customer(tx, credentials.customer_id, credentials.webhook_secret, {"name": "First customer"})
-        agent = {
-            "username": FIRST_USERNAME,
-            "password_hash": hashed,
-            "name": "Admin",
-            "permission": int(Permission.EVERYTHING),
-        }
-        agents.expect_free(tx, FIRST_USERNAME)
-        agents.add_agent(tx, new_uuid(), credentials.customer_id, agent)
-        values = access_key_values(credentials.access_key, "first", "made by offhook init", None)
-        access_keys.add_access_key(tx, new_uuid(), credentials.customer_id, values)
+        _expect_free(tx, FIRST_USERNAME)
+        admin = AgentProfile(username=FIRST_USERNAME, permission=int(Permission.EVERYTHING), name="Admin")
+        agents.add_agent(tx, new_uuid(), credentials.customer_id, admin, hashed)
+        key = access_key_of(credentials.access_key, "first", "made by offhook init", None)
+        access_keys.add_access_key(tx, new_uuid(), credentials.customer_id, key)
 
     keep(credentials)
     await store.write(change)
@@ -267,22 +287,15 @@ async def reset_password(store: Store, passwords: Passwords, username: str) -> s
     return password
 
 
-def access_key_values(token: str, name: str, detail: str, expire_s: int | None) -> dict[str, Any]:
-    """The columns of a new access key. Raises InvalidError (expire)."""
-    lifetime_s = _YEAR_S if expire_s is None else expire_s
-    if lifetime_s < SHORTEST_EXPIRE_S:
-        raise InvalidError(
-            f"expire is the key's lifetime in seconds, at least {SHORTEST_EXPIRE_S} (a day).", field="expire"
-        )
-    # A lifetime may be given that no date can hold: it ends with the calendar.
-    end_s = min(datetime.now(UTC).timestamp() + lifetime_s, _LAST_MOMENT.timestamp())
-    return {
-        "name": name,
-        "detail": detail,
-        "token_prefix": access_key_prefix(token),
-        "token_hash": access_key_hash(token),
-        "tm_expire": to_us(datetime.fromtimestamp(end_s, UTC)),
-    }
+def access_key_of(token: str, name: str, detail: str, expire_s: int | None) -> NewAccessKey:
+    """What is kept of a new access key with the secret `token`. Raises InvalidError (expire)."""
+    return NewAccessKey(
+        name=name,
+        detail=detail,
+        token_prefix=access_key_prefix(token),
+        token_hash=access_key_hash(token),
+        expire_us=expiry_us(expire_s, datetime.now(UTC)),
+    )
 
 
 def _not_the_first() -> ConflictError:
@@ -295,3 +308,12 @@ def _not_the_first() -> ConflictError:
 def _expect_status(tx: Transaction, customer_id: str, status: str) -> None:
     if customers.get_customer(tx.reader, customer_id).status != status:
         raise ConflictError(f"The customer is not {status}.", field="status")
+
+
+def _expect_free(tx: Transaction, username: str) -> None:
+    if agents.is_username_taken(tx.reader, username):
+        raise ConflictError("This username is taken. Choose another one.", reason="ALREADY_EXISTS", field="username")
+
+
+def _expect_key(tx: Transaction, customer_id: str, key_id: str) -> None:
+    check_is_there(access_keys.get_access_key(tx.reader, customer_id, key_id, deleted=True))

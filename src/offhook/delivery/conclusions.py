@@ -11,7 +11,7 @@ import structlog
 from offhook.delivery.metrics import DeliveryMetrics
 from offhook.delivery.queue import DestinationQueue
 from offhook.delivery.recorder import Recorder
-from offhook.domain.delivery import AttemptRecord, Delivery
+from offhook.domain.delivery import FAILING, GONE, AttemptRecord, Delivery
 from offhook.domain.health import CLEAN
 from offhook.domain.outcome import Outcome
 from offhook.domain.retry import RetryPolicy
@@ -102,9 +102,9 @@ class Conclusions:
             queue.health = before.failed(began_us, now_us)
             limit_us = self._settings.disable_after // timedelta(microseconds=1)
             if outcome is Outcome.GONE:
-                self._disable(queue, destinations.GONE)
+                self._disable(queue, GONE)
             elif queue.health.has_failed_for(now_us, limit_us):
-                self._disable(queue, destinations.FAILING)
+                self._disable(queue, FAILING)
             elif queue.health.is_probing and not before.is_probing:
                 log.warning("delivery.destination_probed", destination=queue.key, outcome=outcome.value)
                 # It needs little from now on: the memory is for others.

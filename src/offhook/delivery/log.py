@@ -1,12 +1,25 @@
-"""What is done to a customer's event log on request, in many small commits: replaying a stretch, erasing a subject."""
+"""What is done to a customer's event log on request.
+
+Publishing and sending one event again are one commit each; replaying a stretch and erasing a subject are many small
+ones.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from offhook.delivery.publishing import publish
 from offhook.delivery.stepping import in_steps
 from offhook.domain.cursor import check_reached
+from offhook.domain.delivery import check_is_on
+from offhook.domain.delivery_log import LoggedDelivery
+from offhook.domain.event import check_is_kept
+from offhook.domain.publication import Publication
+from offhook.store.deliveries import deliveries_of_event
+from offhook.store.destinations import webhook_of
 from offhook.store.erasing import Erasure, Place, begin_erasing, erase_step
-from offhook.store.events import find_customer_key, newest_position
-from offhook.store.replay import Replay, replay_step
+from offhook.store.events import find_customer_key, get_event, newest_position
+from offhook.store.replay import Replay, replay_step, send_again
 from offhook.store.store import Store
 from offhook.store.transaction import Transaction
 
@@ -17,6 +30,18 @@ class EventLog:
     def __init__(self, store: Store) -> None:
         self._store = store
 
+    async def publish(
+        self, customer_id: str, publications: Sequence[Publication], idempotency_key: str, digest: bytes
+    ) -> list[str]:
+        """See `publishing.publish`."""
+        return await self._store.write(
+            lambda tx: publish(tx, customer_id, publications, idempotency_key=idempotency_key, digest=digest)
+        )
+
+    async def resend(self, customer_id: str, event_id: str) -> list[LoggedDelivery]:
+        """See `resend`."""
+        return await self._store.write(lambda tx: resend(tx, customer_id, event_id))
+
     async def replay(self, customer_id: str, wanted: Replay) -> int:
         """See `replay`."""
         return await replay(self._store, customer_id, wanted)
@@ -24,6 +49,17 @@ class EventLog:
     async def erase(self, customer_id: str, subject: str) -> int:
         """See `erase_subject`."""
         return await erase_subject(self._store, customer_id, subject)
+
+
+def resend(tx: Transaction, customer_id: str, event_id: str) -> list[LoggedDelivery]:
+    """Send one event again now. Its deliveries, the new one among them.
+
+    Raises NotFoundError, and ConflictError if the webhook is off or the event is erased.
+    """
+    event = get_event(tx.reader, customer_id, event_id)
+    check_is_kept(event)
+    send_again(tx, customer_id, event.key, _webhook_in_use(tx, customer_id))
+    return deliveries_of_event(tx.reader, customer_id, event_id)
 
 
 async def replay(store: Store, customer_id: str, wanted: Replay) -> int:
@@ -36,9 +72,13 @@ async def replay(store: Store, customer_id: str, wanted: Replay) -> int:
     check_reached(wanted.after or 0, end)
     position: int | None = wanted.after or 0
     count = 0
+
+    def step(tx: Transaction, start: int) -> tuple[int | None, int]:
+        return replay_step(tx, customer_id, _webhook_in_use(tx, customer_id), wanted, start, end)
+
     while position is not None:
         start = position
-        position, added = await store.write(lambda tx, start=start: replay_step(tx, customer_id, wanted, start, end))  # type: ignore[misc]
+        position, added = await store.write(lambda tx, start=start: step(tx, start))  # type: ignore[misc]
         count += added
     return count
 
@@ -64,3 +104,10 @@ async def finish_erasure(store: Store, erasure: Erasure) -> int:
 
     await in_steps(store, step, (0, 0))
     return sum(counts.values())
+
+
+def _webhook_in_use(tx: Transaction, customer_id: str) -> int:
+    """The key of the customer's webhook. Raises ConflictError if it is off."""
+    webhook = webhook_of(tx.reader, customer_id)
+    check_is_on(webhook)
+    return webhook.key

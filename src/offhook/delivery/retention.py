@@ -15,16 +15,14 @@ import structlog
 
 from offhook.delivery.stepping import PAUSE_S, in_steps
 from offhook.domain.errors import UnavailableError
+from offhook.domain.retention import Cutoffs, Rule, cutoffs_at, rules_of
 from offhook.node.service import Service
 from offhook.store.forgetting import forget_subjects_step, forget_uris_step
 from offhook.store.retention import (
-    Cutoffs,
-    Rule,
     forget_keys_step,
     keep_places,
     look_again_step,
     prune_step,
-    rules_of,
 )
 from offhook.store.store import Store
 
@@ -111,8 +109,4 @@ class Retention(Service):
                 break
 
     def _cutoffs(self) -> Cutoffs:
-        now_us = self._store.clock.now_us()
-        micro = timedelta(microseconds=1)
-        return Cutoffs(
-            now_us - self._keep // micro, {family: now_us - keep // micro for family, keep in self._by_family.items()}
-        )
+        return cutoffs_at(self._store.clock.now_us(), self._keep, self._by_family)

@@ -8,13 +8,11 @@ import msgspec
 
 from offhook.delivery.requests import RequestWriter
 from offhook.domain.catalogue import event_type, subject_of
-from offhook.domain.delivery import Delivery, Destination
-from offhook.domain.errors import ConflictError
+from offhook.domain.delivery import Delivery, Destination, check_is_on
+from offhook.domain.delivery_log import LoggedAttempt
 from offhook.domain.event import envelope
 from offhook.domain.ids import new_event_id
-from offhook.domain.times import from_us, rfc3339
 from offhook.outbound.port import OutgoingRequest, Sender
-from offhook.store.deliveries import AttemptRow
 from offhook.store.destinations import webhook_of
 from offhook.store.store import Store
 
@@ -27,29 +25,24 @@ class SampleSender:
         self._sender = sender
         self._user_agent = user_agent
 
-    async def send_test(self, customer_id: str, name: str) -> AttemptRow:
+    async def send_test(self, customer_id: str, name: str) -> LoggedAttempt:
         """What came of one attempt, also if the webhook is disabled. Raises ConflictError, InvalidError (type)."""
         kind = event_type(name)
         webhook = await self._store.read(lambda connection: webhook_of(connection, customer_id))
-        if not webhook.uri:
-            raise ConflictError(
-                "The webhook is off. Set webhook_uri with PUT /v1.0/customer first.",
-                reason="WEBHOOK_OFF",
-                field="webhook_uri",
-            )
+        check_is_on(webhook)
         data = kind.sample["data"]
         request = self._request(webhook, subject_of(name, data) or "", envelope(name, msgspec.json.encode(data)))
         started_us = time.time_ns() // 1000
         result = await self._sender.send(request)
-        return AttemptRow(
+        return LoggedAttempt(
             number=1,
-            destination="customer",
+            activeflow_id="",
             uri=webhook.uri,
             outcome=result.outcome.value,
             status_code=result.status_code,
             latency_ms=result.latency_ms,
-            response=result.response.decode("utf-8", "replace"),
-            tm_start=rfc3339(from_us(started_us)),
+            response=result.response,
+            started_us=started_us,
         )
 
     def _request(self, webhook: Destination, subject: str, payload: bytes) -> OutgoingRequest:

@@ -1,20 +1,25 @@
-"""Customers, their agents and access keys: public shapes, roles, and the rules of a webhook's address."""
+"""Customers: what is known of them, who may do what, and the rules of a webhook's address and secrets."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import timedelta
 from enum import IntFlag
-from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 
+from offhook.domain.delivery import OFF
 from offhook.domain.errors import InvalidError, NotAllowedError
 from offhook.domain.ids import NIL_UUID
 from offhook.domain.networks import NetworkPolicy, literal_address
 
+PROFILE_FIELDS = ("name", "detail", "email", "phone_number", "address")
 METHODS = ("POST", "PUT", "GET", "DELETE")
 _MAX_URI = 2_048
 _MAX_TEXT = 1_024
+_OLD_SECRET_LIFETIME_US = timedelta(hours=24) // timedelta(microseconds=1)
+_MAX_OLD_SECRETS = 5
 
 
 class Permission(IntFlag):
@@ -62,16 +67,10 @@ class Caller(msgspec.Struct, frozen=True):
         return self.is_operator or bool(self.permission & needed)
 
 
-def checked_permission(caller: Caller, permission: int) -> int:
-    """A permission that `caller` gives, or acts on the holder of: nobody gives a role that they do not have.
-
-    Raises InvalidError for what is no permission, NotAllowedError.
-    """
-    if not 0 <= permission <= Permission.EVERYTHING:
-        raise InvalidError(f"permission is a number from 0 to {int(Permission.EVERYTHING)}.", field="permission")
-    if not caller.has_all_of(permission):
-        raise NotAllowedError("You cannot give, or act on, a role that you do not have.", field="permission")
-    return permission
+def check_is_anothers(caller: Caller, customer_id: str) -> None:
+    """Raises NotAllowedError if it is the caller's own customer that is to be frozen or deleted."""
+    if customer_id == caller.customer_id:
+        raise NotAllowedError("This is your own customer: you would lock yourself out.", field="id")
 
 
 def access_key_caller(customer_id: str, *, is_frozen: bool) -> Caller:
@@ -80,7 +79,10 @@ def access_key_caller(customer_id: str, *, is_frozen: bool) -> Caller:
 
 
 class Customer(msgspec.Struct, frozen=True):
-    """The public shape (facts, section 3.1). `webhook_secret` is filled only for the customer itself."""
+    """An account, with its webhook as it is now. Points in time are microseconds since 1970.
+
+    `webhook_uri` is empty while the webhook is off; `webhook_held_reason` is empty while it is in use.
+    """
 
     id: str
     name: str
@@ -88,53 +90,43 @@ class Customer(msgspec.Struct, frozen=True):
     email: str
     phone_number: str
     address: str
-    webhook_method: str
+    has_rtp_debug: bool
+    status: str
     webhook_uri: str
-    billing_account_id: str
-    metadata: dict[str, Any]
-    email_verified: bool
-    status: str
-    identity_verification_status: str
-    tm_deletion_scheduled: str | None
-    tm_create: str | None
-    tm_update: str | None
-    tm_delete: str | None
-    webhook_disabled_reason: str
-    webhook_secret: str | msgspec.UnsetType = msgspec.UNSET
-    warnings: list[str] | msgspec.UnsetType = msgspec.UNSET
+    webhook_method: str
+    webhook_held_reason: str
+    webhook_secret: str
+    deletion_scheduled_us: int | None
+    created_us: int
+    updated_us: int | None
+    deleted_us: int | None
+
+    @property
+    def disabled_reason(self) -> str:
+        """Why a webhook that is set is not used; empty if it is in use, or off."""
+        return "" if self.webhook_held_reason == OFF else self.webhook_held_reason
 
 
-class Agent(msgspec.Struct, frozen=True):
-    """The public shape of a user; the password never leaves."""
+class WebhookSecrets(msgspec.Struct, frozen=True):
+    """What signs a customer's events: the present secret and, until a time (µs since 1970), old ones, newest first."""
 
-    id: str
-    customer_id: str
-    username: str
-    name: str
-    detail: str
-    ring_method: str
-    status: str
-    permission: int
-    tag_ids: list[str]
-    addresses: list[dict[str, Any]]
-    tm_create: str | None
-    tm_update: str | None
-    tm_delete: str | None
+    present: str
+    old: tuple[str, ...] = ()
+    old_until_us: int | None = None
+
+    def live_at(self, now_us: int) -> tuple[str, ...]:
+        """Those that sign, newest first."""
+        is_old_live = self.old_until_us is not None and now_us < self.old_until_us
+        return (self.present, *self.old) if is_old_live else (self.present,)
+
+    def rotated(self, secret: str, now_us: int) -> WebhookSecrets:
+        """With `secret` as the present one. Those that sign now keep signing beside it, each for 24 hours at least."""
+        return WebhookSecrets(secret, self.live_at(now_us)[:_MAX_OLD_SECRETS], now_us + _OLD_SECRET_LIFETIME_US)
 
 
-class AccessKey(msgspec.Struct, frozen=True):
-    """The public shape; `token` is there only in the answer to its creation."""
-
-    id: str
-    customer_id: str
-    name: str
-    detail: str
-    token_prefix: str
-    tm_expire: str | None
-    tm_create: str | None
-    tm_update: str | None
-    tm_delete: str | None
-    token: str | msgspec.UnsetType = msgspec.UNSET
+def checked_profile(given: Mapping[str, str | None]) -> dict[str, str]:
+    """The profile fields that are given. Raises InvalidError naming the field."""
+    return {name: checked_text(name, value) for name in PROFILE_FIELDS if (value := given.get(name)) is not None}
 
 
 def checked_method(method: str, uri: str) -> str:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import msgspec
 
+from offhook.domain.errors import ConflictError
 from offhook.domain.outcome import Outcome
+
+OFF = "off"
+"""A destination's `held_reason`: there is no uri. The others: it answered 410, it failed for long, its customer is
+frozen, its customer is deleted and what was pending is being cancelled."""
+GONE = "gone"
+FAILING = "failing"
+FROZEN = "frozen"
+DELETED = "deleted"
 
 
 class Delivery(msgspec.Struct, gc=False):
@@ -40,6 +49,16 @@ class Destination(msgspec.Struct, frozen=True):
     failing_since_us: int | None
     secrets: tuple[str, ...]
     old_secret_until_us: int | None = None
+
+
+def check_is_on(webhook: Destination) -> None:
+    """Raises ConflictError if there is nowhere to send to; one that is held for another reason passes."""
+    if not webhook.uri:
+        raise ConflictError(
+            "The webhook is off. Set webhook_uri with PUT /v1.0/customer first.",
+            reason="WEBHOOK_OFF",
+            field="webhook_uri",
+        )
 
 
 class AttemptRecord(msgspec.Struct, frozen=True, gc=False):

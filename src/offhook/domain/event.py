@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from offhook.domain.errors import ConflictError
 from offhook.domain.ids import NIL_UUID
 
 _encoder = msgspec.json.Encoder()
@@ -48,6 +49,12 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     def data(self) -> bytes:
         """The envelope's `data`, as the bytes that were published."""
         return data_of(self.type, self.payload)
+
+
+def check_is_kept(event: Event) -> None:
+    """Raises ConflictError if the event's payload was erased."""
+    if event.is_erased:
+        raise ConflictError("The event was erased; there is nothing left to send.", reason="EVENT_ERASED", field="id")
 
 
 def _head(type_: str) -> bytes:

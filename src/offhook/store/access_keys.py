@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from offhook.domain.customer import AccessKey
-from offhook.domain.errors import ConflictError, NotFoundError
-from offhook.domain.times import rfc3339_or_none
-from offhook.store.paging import Page, page_of
+from offhook.domain.access_key import AccessKey, NewAccessKey
+from offhook.domain.errors import NotFoundError
+from offhook.domain.place import Place
+from offhook.store.paging import Listed, page_before
 from offhook.store.schema import access_keys, customers
 from offhook.store.transaction import Transaction
 
@@ -23,28 +23,29 @@ class KeyHolder(msgspec.Struct, frozen=True):
     expire_us: int | None
 
 
-def add_access_key(tx: Transaction, key_id: str, customer_id: str, values: dict[str, Any]) -> None:
+def add_access_key(tx: Transaction, key_id: str, customer_id: str, new: NewAccessKey) -> None:
     """Make an access key."""
     tx.add_write(
         sa.insert(access_keys).values(
             key=tx.next_key("access_keys"),
             id=key_id,
             customer_key=tx.customer_key(customer_id),
+            name=new.name,
+            detail=new.detail,
+            token_prefix=new.token_prefix,
+            token_hash=new.token_hash,
+            tm_expire=new.expire_us,
             tm_create=tx.now_us,
-            **values,
         )
     )
     tx.committed.has_changed_accounts = True
 
 
 def change_access_key(tx: Transaction, customer_id: str, key_id: str, **values: Any) -> None:
-    """Change columns of a key that is there. Raises NotFoundError, and ConflictError if it is deleted."""
+    """Change columns of a key, also of a deleted one. Raises NotFoundError."""
     mine = sa.and_(access_keys.c.id == key_id, access_keys.c.customer_key == tx.customer_key(customer_id))
-    row = tx.reader.execute(sa.select(access_keys.c.tm_delete).where(mine)).first()
-    if row is None:
+    if tx.reader.execute(sa.select(access_keys.c.key).where(mine)).first() is None:
         raise _not_found(key_id)
-    if row.tm_delete is not None:
-        raise ConflictError("The access key is deleted already.", field="id")
     tx.add_write(sa.update(access_keys).where(mine).values(tm_update=tx.now_us, **values))
     tx.committed.has_changed_accounts = True
 
@@ -59,11 +60,11 @@ def get_access_key(connection: sa.Connection, customer_id: str, key_id: str, *, 
 
 
 def list_access_keys(
-    connection: sa.Connection, customer_id: str, *, page_token: str, page_size: int
-) -> Page[AccessKey]:
-    """A customer's keys, newest first. Raises InvalidError (page_token)."""
+    connection: sa.Connection, customer_id: str, *, before: Place | None, page_size: int
+) -> Listed[AccessKey]:
+    """A customer's keys, newest first."""
     statement = _select.where(customers.c.id == customer_id, access_keys.c.tm_delete.is_(None))
-    return page_of(connection, statement, access_keys, page_token, page_size, _access_key)
+    return page_before(connection, statement, access_keys, before, page_size, _access_key)
 
 
 def find_key_holder(connection: sa.Connection, token_hash: str) -> KeyHolder | None:
@@ -94,8 +95,8 @@ def _access_key(row: sa.Row[Any]) -> AccessKey:
         name=row.name,
         detail=row.detail,
         token_prefix=row.token_prefix,
-        tm_expire=rfc3339_or_none(row.tm_expire),
-        tm_create=rfc3339_or_none(row.tm_create),
-        tm_update=rfc3339_or_none(row.tm_update),
-        tm_delete=rfc3339_or_none(row.tm_delete),
+        expire_us=row.tm_expire,
+        created_us=row.tm_create,
+        updated_us=row.tm_update,
+        deleted_us=row.tm_delete,
     )

@@ -7,10 +7,11 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from offhook.domain.customer import Agent
-from offhook.domain.errors import ConflictError, NotFoundError
-from offhook.domain.times import rfc3339_or_none
-from offhook.store.paging import Page, page_of
+from offhook.domain.agent import Agent, AgentProfile
+from offhook.domain.catalogue.fields import Address
+from offhook.domain.errors import NotFoundError
+from offhook.domain.place import Place
+from offhook.store.paging import Listed, page_before
 from offhook.store.schema import agents, customers
 from offhook.store.transaction import Transaction
 
@@ -26,24 +27,22 @@ class Login(msgspec.Struct, frozen=True):
     customer_status: str
 
 
-def expect_free(tx: Transaction, username: str) -> None:
-    """Raises ConflictError if the username is taken, by whomever."""
-    taken = tx.reader.execute(
-        sa.select(agents.c.key).where(agents.c.username == username, agents.c.tm_delete.is_(None))
-    ).first()
-    if taken:
-        raise ConflictError("This username is taken. Choose another one.", reason="ALREADY_EXISTS", field="username")
+def is_username_taken(connection: sa.Connection, username: str) -> bool:
+    """Whether an agent, of whatever customer, has this name."""
+    statement = sa.select(agents.c.key).where(agents.c.username == username, agents.c.tm_delete.is_(None))
+    return connection.execute(statement).first() is not None
 
 
-def add_agent(tx: Transaction, agent_id: str, customer_id: str, values: dict[str, Any]) -> None:
-    """Make an agent, whose username is free (`expect_free`)."""
+def add_agent(tx: Transaction, agent_id: str, customer_id: str, profile: AgentProfile, password_hash: str) -> None:
+    """Make an agent, whose username nobody has."""
     tx.add_write(
         sa.insert(agents).values(
             key=tx.next_key("agents"),
             id=agent_id,
             customer_key=tx.customer_key(customer_id),
+            password_hash=password_hash,
             tm_create=tx.now_us,
-            **values,
+            **msgspec.to_builtins(profile),
         )
     )
     tx.committed.has_changed_accounts = True
@@ -86,10 +85,10 @@ def get_agent(connection: sa.Connection, customer_id: str, agent_id: str, *, del
     return _agent(row)
 
 
-def list_agents(connection: sa.Connection, customer_id: str, *, page_token: str, page_size: int) -> Page[Agent]:
-    """A customer's agents, newest first. Raises InvalidError (page_token)."""
+def list_agents(connection: sa.Connection, customer_id: str, *, before: Place | None, page_size: int) -> Listed[Agent]:
+    """A customer's agents, newest first."""
     statement = _select.where(customers.c.id == customer_id, agents.c.tm_delete.is_(None))
-    return page_of(connection, statement, agents, page_token, page_size, _agent)
+    return page_before(connection, statement, agents, before, page_size, _agent)
 
 
 def find_login(connection: sa.Connection, *, username: str = "", agent_id: str = "") -> Login | None:
@@ -114,15 +113,17 @@ def _agent(row: sa.Row[Any]) -> Agent:
     return Agent(
         id=row.id,
         customer_id=row.customer_id,
-        username=row.username,
-        name=row.name,
-        detail=row.detail,
-        ring_method=row.ring_method,
+        profile=AgentProfile(
+            username=row.username,
+            permission=row.permission,
+            name=row.name,
+            detail=row.detail,
+            ring_method=row.ring_method,
+            tag_ids=row.tag_ids,
+            addresses=msgspec.convert(row.addresses, list[Address]),
+        ),
         status=row.status,
-        permission=row.permission,
-        tag_ids=row.tag_ids,
-        addresses=row.addresses,
-        tm_create=rfc3339_or_none(row.tm_create),
-        tm_update=rfc3339_or_none(row.tm_update),
-        tm_delete=rfc3339_or_none(row.tm_delete),
+        created_us=row.tm_create,
+        updated_us=row.tm_update,
+        deleted_us=row.tm_delete,
     )

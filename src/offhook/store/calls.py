@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from offhook.domain.call import Call, is_open
+from offhook.domain.catalogue.call import Call, is_open
 from offhook.domain.errors import NotFoundError
 from offhook.domain.times import to_us
 from offhook.store.documents import decoded, decoded_or_none

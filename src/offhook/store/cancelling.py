@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from offhook.domain.delivery import DELETED, OFF
 from offhook.store import schema
-from offhook.store.destinations import DELETED, OFF
 from offhook.store.schema import deliveries, destinations
 from offhook.store.steps import BITE, OF, in_bites, run_for_each
 from offhook.store.transaction import Transaction

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 import sqlalchemy as sa
 
-from offhook.domain.customer import Customer, uri_warnings
+from offhook.domain.customer import Customer, WebhookSecrets
 from offhook.domain.errors import NotFoundError
-from offhook.domain.ids import NIL_UUID
-from offhook.domain.times import rfc3339_or_none
-from offhook.store.destinations import OFF, add_destination, webhook_of
-from offhook.store.paging import Page, page_of
+from offhook.domain.place import Place
+from offhook.store.destinations import add_destination, secrets_changed, webhook_of
+from offhook.store.paging import Listed, page_before
 from offhook.store.schema import customer_positions, customers
 from offhook.store.transaction import Transaction
-
-PROFILE_FIELDS = ("name", "detail", "email", "phone_number", "address")
 
 
 def add_customer(tx: Transaction, customer_id: str, secret: str, profile: dict[str, str]) -> None:
@@ -50,20 +46,20 @@ def expect_customer(tx: Transaction, customer_id: str) -> int:
     return key
 
 
-def get_customer(connection: sa.Connection, customer_id: str, *, with_secret: bool = False) -> Customer:
+def get_customer(connection: sa.Connection, customer_id: str) -> Customer:
     """One customer. Raises NotFoundError, also for a deleted one."""
     row = connection.execute(
         sa.select(customers).where(customers.c.id == customer_id, customers.c.tm_delete.is_(None))
     ).one_or_none()
     if row is None:
         raise _not_found(customer_id)
-    return _customer(connection, row, with_secret=with_secret)
+    return _customer(connection, row)
 
 
-def list_customers(connection: sa.Connection, *, page_token: str, page_size: int) -> Page[Customer]:
-    """Every customer that is not deleted, newest first. Raises InvalidError (page_token)."""
+def list_customers(connection: sa.Connection, *, before: Place | None, page_size: int) -> Listed[Customer]:
+    """Every customer that is not deleted, newest first."""
     statement = sa.select(customers).where(customers.c.tm_delete.is_(None))
-    return page_of(connection, statement, customers, page_token, page_size, lambda row: _customer(connection, row))
+    return page_before(connection, statement, customers, before, page_size, lambda row: _customer(connection, row))
 
 
 def count_customers(connection: sa.Connection) -> int:
@@ -71,8 +67,8 @@ def count_customers(connection: sa.Connection) -> int:
     return connection.execute(sa.select(sa.func.count()).select_from(customers)).scalar_one()
 
 
-def first_customer_id(connection: sa.Connection) -> str | None:
-    """The oldest active customer: whose calls the built-in numbers are, until there are numbers."""
+def oldest_active_customer(connection: sa.Connection) -> str | None:
+    """The id of the active customer that was made first; None if there is none."""
     return connection.execute(
         sa.select(customers.c.id)
         .where(customers.c.tm_delete.is_(None), customers.c.status == "active")
@@ -81,8 +77,8 @@ def first_customer_id(connection: sa.Connection) -> str | None:
     ).scalar()
 
 
-def live_secrets(connection: sa.Connection, customer_id: str, now_us: int) -> list[str]:
-    """The secrets that sign at `now_us`, newest first. Raises NotFoundError."""
+def get_secrets(connection: sa.Connection, customer_id: str) -> WebhookSecrets:
+    """A customer's secrets. Raises NotFoundError."""
     row = connection.execute(
         sa.select(
             customers.c.webhook_secret, customers.c.old_webhook_secret, customers.c.old_webhook_secret_until
@@ -90,17 +86,27 @@ def live_secrets(connection: sa.Connection, customer_id: str, now_us: int) -> li
     ).one_or_none()
     if row is None:
         raise _not_found(customer_id)
-    is_old_live = row.old_webhook_secret_until is not None and now_us < row.old_webhook_secret_until
-    return [row.webhook_secret, *(row.old_webhook_secret.split() if is_old_live else ())]
+    return WebhookSecrets(row.webhook_secret, tuple(row.old_webhook_secret.split()), row.old_webhook_secret_until)
+
+
+def set_secrets(tx: Transaction, customer_id: str, secrets: WebhookSecrets) -> None:
+    """Sign with these from this commit on. Raises NotFoundError, also for a deleted customer."""
+    secrets_changed(tx, customer_id)
+    change_customer(
+        tx,
+        customer_id,
+        webhook_secret=secrets.present,
+        old_webhook_secret=" ".join(secrets.old),
+        old_webhook_secret_until=secrets.old_until_us,
+    )
 
 
 def _not_found(customer_id: str) -> NotFoundError:
     return NotFoundError(f"There is no customer {customer_id}.", reason="CUSTOMER_NOT_FOUND", field="id")
 
 
-def _customer(connection: sa.Connection, row: sa.Row[Any], *, with_secret: bool = False) -> Customer:
+def _customer(connection: sa.Connection, row: sa.Row[Any]) -> Customer:
     webhook = webhook_of(connection, row.id)
-    warnings = uri_warnings(webhook.uri)
     return Customer(
         id=row.id,
         name=row.name,
@@ -108,18 +114,14 @@ def _customer(connection: sa.Connection, row: sa.Row[Any], *, with_secret: bool 
         email=row.email,
         phone_number=row.phone_number,
         address=row.address,
-        webhook_method=webhook.method if webhook.uri else "",
-        webhook_uri=webhook.uri,
-        billing_account_id=NIL_UUID,
-        metadata={"rtp_debug": row.rtp_debug},
-        email_verified=True,
+        has_rtp_debug=row.rtp_debug,
         status=row.status,
-        identity_verification_status="none",
-        tm_deletion_scheduled=rfc3339_or_none(row.tm_deletion_scheduled),
-        tm_create=rfc3339_or_none(row.tm_create),
-        tm_update=rfc3339_or_none(row.tm_update),
-        tm_delete=rfc3339_or_none(row.tm_delete),
-        webhook_disabled_reason="" if webhook.held_reason == OFF else webhook.held_reason,
-        webhook_secret=row.webhook_secret if with_secret else msgspec.UNSET,
-        warnings=warnings or msgspec.UNSET,
+        webhook_uri=webhook.uri,
+        webhook_method=webhook.method,
+        webhook_held_reason=webhook.held_reason,
+        webhook_secret=row.webhook_secret,
+        deletion_scheduled_us=row.tm_deletion_scheduled,
+        created_us=row.tm_create,
+        updated_us=row.tm_update,
+        deleted_us=row.tm_delete,
     )

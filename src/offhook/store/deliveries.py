@@ -1,103 +1,66 @@
-"""The delivery log, in the shapes that the contract shows (section 5)."""
+"""The delivery log: a customer's deliveries, and the attempts at one event."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, assert_never
 
-import msgspec
 import sqlalchemy as sa
 
-from offhook.domain.errors import InvalidError
-from offhook.domain.times import rfc3339_or_none
+from offhook.domain.delivery_log import LoggedAttempt, LoggedDelivery, LoggedStatus
 from offhook.store import schema
 from offhook.store.events import find_customer_key, find_subject_key, get_event
 from offhook.store.scan import Found, Walk, is_few, scan
 from offhook.store.schema import DeliveryStatus, attempts, deliveries, destinations, events, subjects, uris
 
-_STATUS_NAMES = {
-    DeliveryStatus.PENDING: "pending",
-    DeliveryStatus.SUCCEEDED: "succeeded",
-    DeliveryStatus.EXHAUSTED: "exhausted",
-    DeliveryStatus.CANCELLED: "cancelled",
+_STATUSES = {
+    DeliveryStatus.PENDING: LoggedStatus.PENDING,
+    DeliveryStatus.SUCCEEDED: LoggedStatus.SUCCEEDED,
+    DeliveryStatus.EXHAUSTED: LoggedStatus.EXHAUSTED,
+    DeliveryStatus.CANCELLED: LoggedStatus.CANCELLED,
 }
 _MAX_OF_EVENT = 1_000
-STATUSES = ("pending", "held", "succeeded", "exhausted", "cancelled")
-
-
-class DeliveryRow(msgspec.Struct, frozen=True):
-    """One event for one destination (contract, section 5). `uri` is where it went, or would go now."""
-
-    id: str
-    event_id: str
-    event_type: str
-    subject: str
-    destination: str
-    uri: str
-    status: str
-    held_reason: str
-    attempt_count: int
-    last_outcome: str
-    last_status_code: int | None
-    tm_create: str | None
-    tm_next_attempt: str | None
-    tm_done: str | None
-
-
-class AttemptRow(msgspec.Struct, frozen=True):
-    """One HTTP try (contract, section 5). `status_code` is null if no answer came; `response` its first 4 KiB."""
-
-    number: int
-    destination: str
-    uri: str
-    outcome: str
-    status_code: int | None
-    latency_ms: int
-    response: str
-    tm_start: str | None
 
 
 def list_deliveries(
     connection: sa.Connection,
     customer_id: str,
     *,
-    status: str | None = None,
+    status: LoggedStatus | None = None,
     event_type: str | None = None,
     subject: str | None = None,
-    page_token: str = "",
+    before: int | None = None,
     page_size: int = 100,
-) -> tuple[list[DeliveryRow], str]:
-    """A customer's deliveries, newest first, and the token of the page after.
+) -> tuple[list[LoggedDelivery], int | None]:
+    """A customer's deliveries, newest first, and the key before which the next page begins; None after the last one.
 
-    A page that is not full need not be the last (see `scan`); after the last one the token is empty.
-    Raises InvalidError (page_token, status).
+    `before` is such a key. A page that is not full need not be the last (see `scan`). Raises NotFoundError.
     """
     customer_key = find_customer_key(connection, customer_id)
     index, filters = _with_status(status)
-    start = _place(page_token)
     if event_type is not None:
         filters.append(events.c.type == event_type)
     if subject is not None:
         subject_key = find_subject_key(connection, customer_key, subject)
         if subject_key is None:
-            return [], ""
+            return [], None
         filters.append(events.c.subject_key == subject_key)
         if is_few(connection, _of_subject(subject_key)):
-            return _page(_few_of_subject(connection, [*index, *filters], start, page_size))
-    walk = Walk(deliveries.c.key, [deliveries.c.customer_key == customer_key, *index], start, newest_first=True)
+            return _page(_few_of_subject(connection, [*index, *filters], before, page_size))
+    walk = Walk(deliveries.c.key, [deliveries.c.customer_key == customer_key, *index], before, newest_first=True)
     return _page(scan(connection, _select, walk, filters, page_size))
 
 
-def deliveries_of_event(connection: sa.Connection, customer_id: str, event_id: str) -> list[DeliveryRow]:
+def deliveries_of_event(connection: sa.Connection, customer_id: str, event_id: str) -> list[LoggedDelivery]:
     """The deliveries of one event, oldest first; the newest 1,000 of them, if it was sent again that often.
 
     Raises NotFoundError.
     """
     event = get_event(connection, customer_id, event_id)
     statement = _select.where(deliveries.c.event_key == event.key).order_by(deliveries.c.key.desc())
-    return [_delivery_row(row) for row in reversed(connection.execute(statement.limit(_MAX_OF_EVENT)).all())]
+    return [_delivery(row) for row in reversed(connection.execute(statement.limit(_MAX_OF_EVENT)).all())]
 
 
-def attempts_of_event(connection: sa.Connection, customer_id: str, event_id: str) -> list[AttemptRow]:
+def attempts_of_event(connection: sa.Connection, customer_id: str, event_id: str) -> list[LoggedAttempt]:
     """Every attempt at one event, oldest first, success included. Raises NotFoundError."""
     event = get_event(connection, customer_id, event_id)
     failed = connection.execute(_attempts.where(deliveries.c.event_key == event.key)).all()
@@ -106,12 +69,9 @@ def attempts_of_event(connection: sa.Connection, customer_id: str, event_id: str
         _final_attempts.where(deliveries.c.event_key == event.key, deliveries.c.started_at.is_not(None))
     ).all()
     rows = sorted([*failed, *final], key=lambda row: (row.started_at, row.number))
-    return [_attempt_row(row) for row in rows]
+    return [_attempt(row) for row in rows]
 
 
-_target = sa.case(
-    (destinations.c.activeflow_id == "", "customer"), else_=sa.literal("activeflow/") + destinations.c.activeflow_id
-)
 _present = uris.alias("present_uri")
 _used = uris.alias("used_uri")
 _select: sa.Select[Any] = sa.select(
@@ -119,7 +79,7 @@ _select: sa.Select[Any] = sa.select(
     events.c.id.label("event_id"),
     events.c.type,
     subjects.c.subject,
-    _target.label("destination"),
+    destinations.c.activeflow_id,
     _present.c.uri.label("present_uri"),
     _used.c.uri.label("used_uri"),
     deliveries.c.status,
@@ -139,7 +99,7 @@ _select: sa.Select[Any] = sa.select(
 )
 _attempts: sa.Select[Any] = sa.select(
     attempts.c.number,
-    _target.label("destination"),
+    destinations.c.activeflow_id,
     uris.c.uri,
     attempts.c.outcome,
     attempts.c.status_code,
@@ -153,7 +113,7 @@ _attempts: sa.Select[Any] = sa.select(
 )
 _final_attempts: sa.Select[Any] = sa.select(
     deliveries.c.attempt_count.label("number"),
-    _target.label("destination"),
+    destinations.c.activeflow_id,
     uris.c.uri,
     deliveries.c.last_outcome.label("outcome"),
     deliveries.c.last_status_code.label("status_code"),
@@ -167,33 +127,25 @@ _final_attempts: sa.Select[Any] = sa.select(
 )
 
 
-def _with_status(status: str | None) -> tuple[list[sa.ColumnElement[bool]], list[sa.ColumnElement[bool]]]:
+def _with_status(
+    status: LoggedStatus | None,
+) -> tuple[list[sa.ColumnElement[bool]], list[sa.ColumnElement[bool]]]:
     """What a status means: a condition with an index of its own, and what is to be looked at besides."""
     match status:
         case None:
             return [], []
-        case "pending":
+        case LoggedStatus.PENDING:
             return [schema.IS_PENDING], [destinations.c.held_reason == ""]
-        case "held":
+        case LoggedStatus.HELD:
             return [schema.IS_PENDING], [destinations.c.held_reason != ""]
-        case "exhausted":
+        case LoggedStatus.EXHAUSTED:
             return [schema.IS_EXHAUSTED], []
-        case "succeeded":
+        case LoggedStatus.SUCCEEDED:
             return [], [deliveries.c.status == int(DeliveryStatus.SUCCEEDED)]
-        case "cancelled":
+        case LoggedStatus.CANCELLED:
             return [schema.IS_CANCELLED], []
         case _:
-            raise InvalidError(f"status is one of {', '.join(STATUSES)}.", field="status")
-
-
-def _place(page_token: str) -> int | None:
-    if not page_token:
-        return None
-    if not (page_token.isascii() and page_token.isdigit() and len(page_token) < 19):
-        raise InvalidError(
-            "page_token is not one that this list gave out.", reason="INVALID_REQUEST_PARAMETER", field="page_token"
-        )
-    return int(page_token)
+            assert_never(status)
 
 
 def _of_subject(subject_key: int) -> sa.Select[Any]:
@@ -205,48 +157,48 @@ def _of_subject(subject_key: int) -> sa.Select[Any]:
 
 
 def _few_of_subject(
-    connection: sa.Connection, conditions: list[sa.ColumnElement[bool]], start: int | None, page_size: int
+    connection: sa.Connection, conditions: list[sa.ColumnElement[bool]], before: int | None, page_size: int
 ) -> Found:
     """One subject's deliveries, if they are few: an expression keeps a planner from walking all of the customer's."""
     key = deliveries.c.key + 0
-    beyond = [] if start is None else [key < start]
+    beyond = [] if before is None else [key < before]
     rows = connection.execute(_select.where(*conditions, *beyond).order_by(key.desc()).limit(page_size)).all()
     return Found(list(rows), rows[-1].key if len(rows) == page_size else None)
 
 
-def _page(found: Found) -> tuple[list[DeliveryRow], str]:
-    return [_delivery_row(row) for row in found.rows], "" if found.place is None else str(found.place)
+def _page(found: Found) -> tuple[list[LoggedDelivery], int | None]:
+    return [_delivery(row) for row in found.rows], found.place
 
 
-def _delivery_row(row: sa.Row[Any]) -> DeliveryRow:
-    pending = row.status == DeliveryStatus.PENDING
-    held = pending and row.held_reason != ""
-    return DeliveryRow(
-        id=str(row.key),
+def _delivery(row: sa.Row[Any]) -> LoggedDelivery:
+    is_pending = row.status == DeliveryStatus.PENDING
+    is_held = is_pending and row.held_reason != ""
+    return LoggedDelivery(
+        key=row.key,
         event_id=row.event_id,
         event_type=row.type,
         subject=row.subject or "",
-        destination=row.destination,
-        uri=(row.present_uri if pending else row.used_uri) or "",
-        status="held" if held else _STATUS_NAMES[DeliveryStatus(row.status)],
-        held_reason=row.held_reason if held else "",
+        activeflow_id=row.activeflow_id,
+        uri=(row.present_uri if is_pending else row.used_uri) or "",
+        status=LoggedStatus.HELD if is_held else _STATUSES[DeliveryStatus(row.status)],
+        held_reason=row.held_reason if is_held else "",
         attempt_count=row.attempt_count,
         last_outcome=row.last_outcome,
         last_status_code=row.last_status_code,
-        tm_create=rfc3339_or_none(row.tm_create),
-        tm_next_attempt=rfc3339_or_none(row.due_at) if pending and not held else None,
-        tm_done=rfc3339_or_none(row.tm_done),
+        created_us=row.tm_create,
+        next_attempt_us=row.due_at if is_pending and not is_held else None,
+        done_us=row.tm_done,
     )
 
 
-def _attempt_row(row: sa.Row[Any]) -> AttemptRow:
-    return AttemptRow(
+def _attempt(row: sa.Row[Any]) -> LoggedAttempt:
+    return LoggedAttempt(
         number=row.number,
-        destination=row.destination,
+        activeflow_id=row.activeflow_id,
         uri=row.uri or "",
         outcome=row.outcome,
         status_code=row.status_code,
         latency_ms=row.latency_ms or 0,
-        response=(row.response or b"").decode("utf-8", "replace"),
-        tm_start=rfc3339_or_none(row.started_at),
+        response=row.response or b"",
+        started_us=row.started_at,
     )

@@ -9,19 +9,13 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from offhook.domain.delivery import Destination
+from offhook.domain.delivery import DELETED, FAILING, FROZEN, GONE, OFF, Destination
 from offhook.domain.errors import NotFoundError
 from offhook.store import schema
 from offhook.store.destination_rows import SELECT, destination_of
 from offhook.store.schema import customers, deliveries, destinations, uris
 from offhook.store.steps import BITE, OF, run_for_each
 from offhook.store.transaction import Transaction
-
-OFF = "off"
-GONE = "gone"
-FAILING = "failing"
-FROZEN = "frozen"
-DELETED = "deleted"
 
 
 def add_destination(tx: Transaction, customer_id: str) -> int:

@@ -1,9 +1,8 @@
 """What goes once its events are gone: subjects, what lived and is over, uris that nothing names any more.
 
-A subject outlives its last event by thirty days, so that a sequence does not start again in the middle of something
-that has an event now and then; the subject of an open call is not forgotten at all. One that has an event again stays
-(the statement that counts its sequence up sets `forget_at` back). A call that is over has no event any more, nor has
-anything else that lived: it goes with its last one.
+A subject outlives its last event (`SUBJECT_OUTLIVES`); that of an open call is not forgotten at all. One that has an
+event again stays (the statement that counts its sequence up sets `forget_at` back). A call that is over has no event
+any more, nor has anything else that lived: it goes with its last one.
 """
 
 from __future__ import annotations
@@ -13,16 +12,16 @@ from datetime import timedelta
 
 import sqlalchemy as sa
 
+from offhook.domain.retention import LONGEST_ATTEMPT, SUBJECT_OUTLIVES
 from offhook.store.schema import NOUN_TABLES, customers, destinations, events, subjects, uris
 from offhook.store.steps import BITE, OF, in_bites
 from offhook.store.transaction import Transaction
 
 _MICROSECOND = timedelta(microseconds=1)
-_SILENCE_US = timedelta(days=30) // _MICROSECOND
+_SILENCE_US = SUBJECT_OUTLIVES // _MICROSECOND
+_ATTEMPT_US = LONGEST_ATTEMPT // _MICROSECOND
 # How soon the subject of an open call is looked at again.
 _ALIVE_US = timedelta(days=1) // _MICROSECOND
-# An attempt that began before its destination was pointed elsewhere has ended by then.
-_ATTEMPT_US = timedelta(hours=1) // _MICROSECOND
 
 
 def _is_row(kind: str) -> sa.ColumnElement[bool]:

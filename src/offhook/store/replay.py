@@ -11,11 +11,7 @@ from typing import Any, Literal
 import msgspec
 import sqlalchemy as sa
 
-from offhook.domain.errors import ConflictError
 from offhook.store import schema
-from offhook.store.deliveries import DeliveryRow, deliveries_of_event
-from offhook.store.destinations import webhook_of
-from offhook.store.events import get_event
 from offhook.store.schema import DeliveryStatus, deliveries, events, subjects
 from offhook.store.transaction import Transaction
 
@@ -33,15 +29,8 @@ class Replay(msgspec.Struct, frozen=True):
     only: Literal["failed", "all"] = "failed"
 
 
-def resend(tx: Transaction, customer_id: str, event_id: str) -> list[DeliveryRow]:
-    """Send one event again now. Its deliveries, the new one among them.
-
-    Raises NotFoundError, and ConflictError if the webhook is off or the event is erased.
-    """
-    event = get_event(tx.reader, customer_id, event_id)
-    if event.is_erased:
-        raise ConflictError("The event was erased; there is nothing left to send.", reason="EVENT_ERASED", field="id")
-    destination_key = _destination_in_use(tx, customer_id)
+def send_again(tx: Transaction, customer_id: str, event_key: int, destination_key: int) -> None:
+    """Make what is pending of an event at a destination due at once; add a delivery if nothing is."""
     # One whose time has come keeps its place in the order.
     hurried = (
         tx.connection.execute(
@@ -49,7 +38,7 @@ def resend(tx: Transaction, customer_id: str, event_id: str) -> list[DeliveryRow
             .where(
                 # An expression keeps a planner from walking through everything that the destination has pending.
                 deliveries.c.destination_key + 0 == destination_key,
-                deliveries.c.event_key == event.key,
+                deliveries.c.event_key == event_key,
                 schema.IS_PENDING,
             )
             .values(due_at=sa.case((deliveries.c.due_at > tx.now_us, tx.now_us), else_=deliveries.c.due_at))
@@ -61,17 +50,17 @@ def resend(tx: Transaction, customer_id: str, event_id: str) -> list[DeliveryRow
     if not hurried:
         tx.connection.execute(
             sa.insert(deliveries).values(
-                _new_row(tx, tx.next_key("deliveries"), event.key, customer_id, destination_key)
+                _new_row(tx, tx.next_key("deliveries"), event_key, customer_id, destination_key)
             )
         )
     tx.committed.hurried.update(hurried)
     tx.committed.woken.add(destination_key)
-    return deliveries_of_event(tx.reader, customer_id, event_id)
 
 
-def replay_step(tx: Transaction, customer_id: str, wanted: Replay, after: int, end: int) -> tuple[int | None, int]:
+def replay_step(
+    tx: Transaction, customer_id: str, destination_key: int, wanted: Replay, after: int, end: int
+) -> tuple[int | None, int]:
     """Replay one stretch; where the next one begins (None at the end) and how many were added."""
-    destination_key = _destination_in_use(tx, customer_id)
     within = [events.c.customer_key == tx.customer_key(customer_id), events.c.position > after]
     # So many events, not so many positions: what was forgotten leaves a gap.
     last = sa.select(events.c.position).where(*within).order_by(events.c.position).offset(_STEP - 1).limit(1)
@@ -111,17 +100,6 @@ def _conditions(wanted: Replay, destination_key: int) -> list[sa.ColumnElement[b
     if wanted.types:
         conditions.append(events.c.type.in_(wanted.types))
     return conditions
-
-
-def _destination_in_use(tx: Transaction, customer_id: str) -> int:
-    webhook = webhook_of(tx.reader, customer_id)
-    if not webhook.uri:
-        raise ConflictError(
-            "The webhook is off. Set webhook_uri with PUT /v1.0/customer first.",
-            reason="WEBHOOK_OFF",
-            field="webhook_uri",
-        )
-    return webhook.key
 
 
 def _new_row(tx: Transaction, key: int, event_key: int, customer_id: str, destination_key: int) -> dict[str, Any]:

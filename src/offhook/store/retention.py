@@ -10,13 +10,14 @@ with their events.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import takewhile
 from typing import Any, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
 
+from offhook.domain.retention import Cutoffs, Rule
 from offhook.store.forgetting import let_go
 from offhook.store.schema import (
     DeliveryStatus,
@@ -31,35 +32,6 @@ from offhook.store.steps import ATTEMPT_BYTES, BITE, OF, STEP_S, count_in_bites,
 from offhook.store.transaction import Transaction
 
 
-class Cutoffs(msgspec.Struct, frozen=True):
-    """Events created before this moment are forgotten; a family (`call`, `message` …) may have one of its own."""
-
-    default_us: int
-    by_family_us: Mapping[str, int]
-
-    def of(self, event_type: str) -> int:
-        """The moment for an event of this type."""
-        return self.by_family_us.get(event_type.partition("_")[0], self.default_us)
-
-
-class Rule(msgspec.Struct, frozen=True):
-    """Which events one walk forgets: those of `family` (or, if that is "", of all but `others`) before `cutoff_us`."""
-
-    family: str
-    others: tuple[str, ...]
-    cutoff_us: int
-
-    @property
-    def name(self) -> str:
-        """Another name where the rule means other events: its walk begins anew."""
-        return self.family or " ".join(("all but", *self.others))
-
-    def is_about(self, event_type: str) -> bool:
-        """Whether it means events of this type."""
-        family = event_type.partition("_")[0]
-        return family == self.family if self.family else family not in self.others
-
-
 class Pruned(msgspec.Struct, frozen=True):
     """How many events a step took out, and whether there may be more to do."""
 
@@ -72,15 +44,6 @@ class LookedAgain(msgspec.Struct, frozen=True):
 
     event_count: int
     place: int | None
-
-
-def rules_of(cutoffs: Cutoffs) -> list[Rule]:
-    """The walks that these moments ask for."""
-    families = tuple(sorted(cutoffs.by_family_us))
-    return [
-        Rule("", families, cutoffs.default_us),
-        *(Rule(family, (), cutoffs.by_family_us[family]) for family in families),
-    ]
 
 
 def keep_places(tx: Transaction, rules: Sequence[Rule]) -> None:
@@ -113,7 +76,7 @@ def look_again_step(tx: Transaction, cutoffs: Cutoffs, place: int) -> LookedAgai
 
 
 def forget_keys_step(tx: Transaction, more: bool) -> bool | None:
-    """Drop what was remembered of requests more than 24 hours ago. Returns `more` while there may be others."""
+    """Drop the answers whose time is over (`idempotency`). Returns `more` while there may be others."""
     return in_bites(lambda _: _forget_keys(tx), more)
 
 

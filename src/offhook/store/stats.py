@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import msgspec
 import sqlalchemy as sa
 
-from offhook.domain.times import from_us, rfc3339
+from offhook.domain.delivery_log import WebhookNumbers
 from offhook.store import schema
 from offhook.store.destinations import webhook_of
 from offhook.store.events import find_customer_key
@@ -17,50 +16,26 @@ _LATENCY_SAMPLE = 5_000
 _MAX_PENDING = 1_000_000
 
 
-class WebhookStats(msgspec.Struct, frozen=True):
-    """Counts of the deliveries created since `tm_from`; `success_rate` of those that ended (null if none did).
+def webhook_numbers(connection: sa.Connection, customer_id: str, *, since_us: int) -> WebhookNumbers:
+    """The numbers since a point in time, or of the newest 50,000 deliveries, if there were more since.
 
-    `tm_from` is the beginning of what was asked for, or later if that holds more than the newest 50,000 deliveries.
-    What is pending is counted whenever it was created, up to a million. Latencies in milliseconds, null without a
-    success; `oldest_undelivered_age_s` in seconds, null if none waits.
+    What waits is counted whenever it was created, up to a million. Raises NotFoundError.
     """
-
-    tm_from: str
-    pending: int
-    held: int
-    succeeded: int
-    exhausted: int
-    cancelled: int
-    failed_attempts: int
-    success_rate: float | None
-    latency_p50_ms: int | None
-    latency_p99_ms: int | None
-    oldest_undelivered_age_s: float | None
-
-
-def webhook_stats(connection: sa.Connection, customer_id: str, *, since_us: int, now_us: int) -> WebhookStats:
-    """The numbers since a point in time. Raises NotFoundError."""
     webhook = webhook_of(connection, customer_id)
     customer_key = find_customer_key(connection, customer_id)
     start_us, counted = _newest(connection, customer_key, webhook.key, since_us)
     counts, attempt_count = _counts(connection, counted)
-    pending, oldest = _pending(connection, customer_key, webhook.key)
-    latencies = _latencies(connection, counted)
-    succeeded, exhausted = counts.get(DeliveryStatus.SUCCEEDED, 0), counts.get(DeliveryStatus.EXHAUSTED, 0)
-    ended = succeeded + exhausted
-    return WebhookStats(
-        tm_from=rfc3339(from_us(start_us)),
-        pending=0 if webhook.held_reason else pending,
-        held=pending if webhook.held_reason else 0,
-        succeeded=succeeded,
-        exhausted=exhausted,
-        cancelled=counts.get(DeliveryStatus.CANCELLED, 0),
-        # The last attempt of one that succeeded is the only one that did not fail.
-        failed_attempts=attempt_count - succeeded,
-        success_rate=round(succeeded / ended, 4) if ended else None,
-        latency_p50_ms=_quantile(latencies, 0.50),
-        latency_p99_ms=_quantile(latencies, 0.99),
-        oldest_undelivered_age_s=None if oldest is None else round(max(0, now_us - oldest) / 1e6, 3),
+    waiting_count, oldest_us = _waiting(connection, customer_key, webhook.key)
+    return WebhookNumbers(
+        from_us=start_us,
+        is_held=bool(webhook.held_reason),
+        waiting_count=waiting_count,
+        succeeded_count=counts.get(DeliveryStatus.SUCCEEDED, 0),
+        exhausted_count=counts.get(DeliveryStatus.EXHAUSTED, 0),
+        cancelled_count=counts.get(DeliveryStatus.CANCELLED, 0),
+        attempt_count=attempt_count,
+        latencies_ms=_latencies(connection, counted),
+        oldest_waiting_us=oldest_us,
     )
 
 
@@ -93,7 +68,7 @@ def _counts(connection: sa.Connection, counted: list[sa.ColumnElement[bool]]) ->
     return {row[0]: row[1] for row in rows}, sum(row[2] for row in rows)
 
 
-def _pending(connection: sa.Connection, customer_key: int, destination_key: int) -> tuple[int, int | None]:
+def _waiting(connection: sa.Connection, customer_key: int, destination_key: int) -> tuple[int, int | None]:
     """How many wait, and since when the oldest of them does."""
     waiting = sa.select(deliveries.c.key).where(deliveries.c.destination_key == destination_key, schema.IS_PENDING)
     some = waiting.limit(_MAX_PENDING).subquery()
@@ -119,7 +94,3 @@ def _latencies(connection: sa.Connection, counted: list[sa.ColumnElement[bool]])
         .limit(_LATENCY_SAMPLE)
     )
     return sorted(latency for latency in connection.execute(statement).scalars() if latency is not None)
-
-
-def _quantile(ordered: list[int], share: float) -> int | None:
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else None

@@ -12,7 +12,6 @@ import msgspec
 from offhook.domain.customer import MANAGERS
 from offhook.domain.errors import InvalidError
 from offhook.domain.publication import Publication, parse_large, parse_publications
-from offhook.store.publishing import publish
 from offhook.web.exchange import Exchange, acting_for, caller_of, read_body
 from offhook.web.services import Services
 
@@ -38,9 +37,7 @@ async def handle_publish(services: Services, exchange: Exchange, receive: Any) -
     publications = await _parse(services, body)
     services.publish_buckets.take(customer_id, len(publications))
     digest = await services.slices.run(_digest(body)) if key else b""
-    ids = await services.store.write(
-        lambda tx: publish(tx, customer_id, publications, idempotency_key=key, digest=digest)
-    )
+    ids = await services.log.publish(customer_id, publications, key, digest)
     return msgspec.json.encode(PublishAnswer(ids))
 
 

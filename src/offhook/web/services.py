@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
@@ -11,8 +12,8 @@ from offhook.accounts.accounts import Accounts
 from offhook.accounts.authentication import Authenticator
 from offhook.domain.catalogue.call import Call
 from offhook.domain.networks import NetworkPolicy
-from offhook.domain.publication import PublishLimits
-from offhook.store.deliveries import AttemptRow
+from offhook.domain.delivery_log import LoggedAttempt, LoggedDelivery
+from offhook.domain.publication import Publication, PublishLimits
 from offhook.store.replay import Replay
 from offhook.store.store import Store
 from offhook.web.limits import Buckets, Rate
@@ -32,13 +33,23 @@ class CallControl(Protocol):
 class WebhookTester(Protocol):
     """Sends one sample event now."""
 
-    async def send_test(self, customer_id: str, event_type: str) -> AttemptRow:
+    async def send_test(self, customer_id: str, event_type: str) -> LoggedAttempt:
         """The attempt. Raises ConflictError if the webhook is off, InvalidError (type)."""
         ...
 
 
 class EventLog(Protocol):
-    """What the API asks to be done to a customer's log in many small commits."""
+    """What the API asks to be done to a customer's log."""
+
+    async def publish(
+        self, customer_id: str, publications: Sequence[Publication], idempotency_key: str, digest: bytes
+    ) -> list[str]:
+        """Add the events, once however often that is asked for; their ids, in order. Raises ConflictError."""
+        ...
+
+    async def resend(self, customer_id: str, event_id: str) -> list[LoggedDelivery]:
+        """Send one event again now; its deliveries. Raises NotFoundError, ConflictError."""
+        ...
 
     async def replay(self, customer_id: str, wanted: Replay) -> int:
         """Send the wanted events again; how many. Raises NotFoundError, ConflictError."""
@@ -78,7 +89,6 @@ class Services:
         store: Store,
         accounts: Accounts,
         authenticator: Authenticator,
-        policy: NetworkPolicy,
         tester: WebhookTester,
         log: EventLog,
         calls: CallControl,
@@ -89,7 +99,6 @@ class Services:
         self.store = store
         self.accounts = accounts
         self.authenticator = authenticator
-        self.policy = policy
         self.tester = tester
         self.log = log
         self.calls = calls

@@ -5,10 +5,12 @@ from __future__ import annotations
 import msgspec
 from litestar import delete, get, post, put
 
-from offhook.domain.customer import AccessKey, Permission, checked_text
+from offhook.domain.customer import Permission, checked_text
 from offhook.domain.errors import InvalidError
+from offhook.domain.place import place_token, read_place
 from offhook.store.access_keys import get_access_key, list_access_keys
 from offhook.web.asking import AnyRequest, Listing, checked_id, customer_in, page_size_of, services_of
+from offhook.web.shapes.accounts import AccessKey, access_key_shape
 
 ADMIN = Permission.CUSTOMER_ADMIN
 
@@ -32,12 +34,11 @@ class AccessKeyChange(msgspec.Struct, frozen=True):
 async def list_keys(request: AnyRequest, page_size: int | None = None, page_token: str = "") -> Listing:
     """The access keys, newest first, without their secrets."""
     customer_id = await customer_in(request, ADMIN)
-    page = await services_of(request).store.read_for_api(
-        lambda connection: list_access_keys(
-            connection, customer_id, page_token=page_token, page_size=page_size_of(page_size)
-        )
+    before = read_place(page_token)
+    listed = await services_of(request).store.read_for_api(
+        lambda connection: list_access_keys(connection, customer_id, before=before, page_size=page_size_of(page_size))
     )
-    return Listing(page.result, page.next_page_token)
+    return Listing([access_key_shape(key) for key in listed.found], place_token(listed.place))
 
 
 @post("/v1.0/accesskeys", status_code=200, tags=["access keys"])
@@ -47,7 +48,8 @@ async def create_key(request: AnyRequest, data: NewAccessKey) -> AccessKey:
     name, detail = checked_text("name", data.name), checked_text("detail", data.detail)
     if data.expire is not None and data.expire.bit_length() > 63:
         raise InvalidError("expire is too large a number.", field="expire")
-    return await services_of(request).accounts.create_access_key(customer_id, name, detail, data.expire)
+    made, token = await services_of(request).accounts.create_access_key(customer_id, name, detail, data.expire)
+    return access_key_shape(made, token)
 
 
 @get("/v1.0/accesskeys/{key_id:str}", tags=["access keys"])
@@ -55,9 +57,10 @@ async def show_key(request: AnyRequest, key_id: str) -> AccessKey:
     """One access key."""
     customer_id = await customer_in(request, ADMIN)
     wanted = checked_id(key_id)
-    return await services_of(request).store.read_for_api(
+    found = await services_of(request).store.read_for_api(
         lambda connection: get_access_key(connection, customer_id, wanted)
     )
+    return access_key_shape(found)
 
 
 @put("/v1.0/accesskeys/{key_id:str}", tags=["access keys"])
@@ -66,11 +69,13 @@ async def change_key(request: AnyRequest, key_id: str, data: AccessKeyChange) ->
     customer_id = await customer_in(request, ADMIN)
     given = {"name": data.name, "detail": data.detail}
     values = {name: checked_text(name, value) for name, value in given.items() if value is not None}
-    return await services_of(request).accounts.change_access_key(customer_id, checked_id(key_id), values)
+    return access_key_shape(
+        await services_of(request).accounts.change_access_key(customer_id, checked_id(key_id), values)
+    )
 
 
 @delete("/v1.0/accesskeys/{key_id:str}", status_code=200, tags=["access keys"])
 async def delete_key(request: AnyRequest, key_id: str) -> AccessKey:
     """Delete an access key: it is refused from now on."""
     customer_id = await customer_in(request, ADMIN)
-    return await services_of(request).accounts.delete_access_key(customer_id, checked_id(key_id))
+    return access_key_shape(await services_of(request).accounts.delete_access_key(customer_id, checked_id(key_id)))

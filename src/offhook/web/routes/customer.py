@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import msgspec
 from litestar import get, post, put
 
-from offhook.domain.customer import (
-    MANAGERS,
-    Customer,
-    Permission,
-    checked_text,
-    chosen_webhook,
-    uri_warnings,
-)
-from offhook.store.customers import PROFILE_FIELDS, get_customer
-from offhook.store.deliveries import AttemptRow
-from offhook.store.destinations import enable_webhook
+from offhook.domain.customer import MANAGERS, PROFILE_FIELDS, Permission
+from offhook.store.customers import get_customer
 from offhook.web.asking import AnyRequest, customer_in, services_of
-from offhook.web.services import Services
+from offhook.web.shapes.accounts import Customer, customer_shape
+from offhook.web.shapes.deliveries import AttemptRow, attempt_row
 
 ADMIN = Permission.CUSTOMER_ADMIN
 _DEFAULT_TEST = "call_hungup"
@@ -36,6 +25,11 @@ class CustomerChange(msgspec.Struct, frozen=True):
     address: str | None = None
     webhook_method: str | None = None
     webhook_uri: str | None = None
+
+    @property
+    def profile(self) -> dict[str, str | None]:
+        """The fields that are no part of the webhook."""
+        return {name: getattr(self, name) for name in PROFILE_FIELDS}
 
 
 class WebhookTestRequest(msgspec.Struct, frozen=True):
@@ -54,16 +48,18 @@ class NewSecret(msgspec.Struct, frozen=True):
 async def show(request: AnyRequest) -> Customer:
     """The customer's profile, webhook and webhook secret."""
     customer_id = await customer_in(request, MANAGERS)
-    return await services_of(request).store.read_for_api(
-        lambda connection: get_customer(connection, customer_id, with_secret=True)
-    )
+    found = await services_of(request).store.read_for_api(lambda connection: get_customer(connection, customer_id))
+    return customer_shape(found, with_secret=True)
 
 
 @put("/v1.0/customer", tags=["customer"])
 async def change(request: AnyRequest, data: CustomerChange) -> Customer:
     """Change the fields that are given. Setting `webhook_uri` resumes what was held, with a clean health."""
     customer_id = await customer_in(request, ADMIN)
-    return await apply_change(services_of(request), customer_id, data)
+    accounts = services_of(request).accounts
+    return customer_shape(
+        await accounts.change_customer(customer_id, data.profile, data.webhook_uri, data.webhook_method)
+    )
 
 
 @post("/v1.0/customer/webhook_secret/rotate", status_code=200, tags=["customer"])
@@ -77,38 +73,11 @@ async def rotate_secret(request: AnyRequest) -> NewSecret:
 async def send_test(request: AnyRequest, data: WebhookTestRequest | None = None) -> AttemptRow:
     """Send one signed sample event now; what came of it. It is not part of the event log."""
     customer_id = await customer_in(request, ADMIN)
-    return await services_of(request).tester.send_test(customer_id, (data or WebhookTestRequest()).type)
+    return attempt_row(await services_of(request).tester.send_test(customer_id, (data or WebhookTestRequest()).type))
 
 
 @post("/v1.0/customer/webhook_enable", status_code=200, tags=["customer"])
 async def enable(request: AnyRequest) -> Customer:
     """Use a disabled webhook again; held events are sent."""
     customer_id = await customer_in(request, ADMIN)
-    services = services_of(request)
-
-    def do(tx: Any) -> Customer:
-        enable_webhook(tx, customer_id)
-        return get_customer(tx.reader, customer_id)
-
-    return await services.store.write(do)
-
-
-async def apply_change(services: Services, customer_id: str, data: CustomerChange) -> Customer:
-    """Change profile and webhook of a customer. Raises InvalidError naming the field, NotFoundError."""
-    profile = checked_profile(data)
-    webhook = _webhook_change(services, data)
-    changed = await services.accounts.change_customer(customer_id, profile, webhook)
-    warnings = uri_warnings(changed.webhook_uri)
-    return msgspec.structs.replace(changed, warnings=warnings or msgspec.UNSET)
-
-
-def checked_profile(data: CustomerChange) -> dict[str, str]:
-    """The profile fields that are given. Raises InvalidError naming the field."""
-    given = {name: getattr(data, name) for name in PROFILE_FIELDS}
-    return {name: checked_text(name, value) for name, value in given.items() if value is not None}
-
-
-def _webhook_change(services: Services, data: CustomerChange) -> Callable[[tuple[str, str]], tuple[str, str]] | None:
-    if data.webhook_uri is None and data.webhook_method is None:
-        return None
-    return lambda present: chosen_webhook(present, data.webhook_uri, data.webhook_method, services.policy)
+    return customer_shape(await services_of(request).accounts.enable_webhook(customer_id))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from litestar import delete, get, post, put
 
-from offhook.domain.customer import Customer, checked_method, checked_text, checked_uri
-from offhook.domain.errors import InvalidError, NotAllowedError
+from offhook.domain.place import place_token, read_place
 from offhook.store.customers import get_customer, list_customers
 from offhook.web.asking import AnyRequest, Listing, checked_id, operator_in, page_size_of, services_of
-from offhook.web.routes.customer import CustomerChange, apply_change, checked_profile
+from offhook.web.routes.customer import CustomerChange
+from offhook.web.shapes.accounts import Customer, customer_shape
 
 
 class NewCustomer(CustomerChange, frozen=True, kw_only=True):
@@ -22,24 +22,21 @@ class NewCustomer(CustomerChange, frozen=True, kw_only=True):
 async def list_all(request: AnyRequest, page_size: int | None = None, page_token: str = "") -> Listing:
     """Every customer, newest first."""
     await operator_in(request)
-    page = await services_of(request).store.read_for_api(
-        lambda connection: list_customers(connection, page_token=page_token, page_size=page_size_of(page_size))
+    before = read_place(page_token)
+    listed = await services_of(request).store.read_for_api(
+        lambda connection: list_customers(connection, before=before, page_size=page_size_of(page_size))
     )
-    return Listing(page.result, page.next_page_token)
+    return Listing([customer_shape(customer) for customer in listed.found], place_token(listed.place))
 
 
 @post("/v1.0/customers", status_code=200, tags=["customers"])
 async def create(request: AnyRequest, data: NewCustomer) -> Customer:
     """Make a customer with its first agent (CustomerAdmin and CustomerManager)."""
     await operator_in(request)
-    services = services_of(request)
-    username = checked_text("username", data.username)
-    if not username.strip():
-        raise InvalidError("username is empty.", field="username")
-    uri = checked_uri(data.webhook_uri or "", services.policy)
-    method = checked_method(data.webhook_method or "", uri)
-    customer_id = await services.accounts.create_customer(checked_profile(data), username, data.password, uri, method)
-    return await services.store.read_for_api(lambda connection: get_customer(connection, customer_id, with_secret=True))
+    made = await services_of(request).accounts.create_customer(
+        data.profile, data.username, data.password, data.webhook_uri or "", data.webhook_method or ""
+    )
+    return customer_shape(made, with_secret=True)
 
 
 @get("/v1.0/customers/{customer:str}", tags=["customers"])
@@ -47,39 +44,37 @@ async def show(request: AnyRequest, customer: str) -> Customer:
     """One customer."""
     await operator_in(request)
     wanted = checked_id(customer)
-    return await services_of(request).store.read_for_api(lambda connection: get_customer(connection, wanted))
+    return customer_shape(
+        await services_of(request).store.read_for_api(lambda connection: get_customer(connection, wanted))
+    )
 
 
 @put("/v1.0/customers/{customer:str}", tags=["customers"])
 async def change(request: AnyRequest, customer: str, data: CustomerChange) -> Customer:
     """Change the fields that are given."""
     await operator_in(request)
-    return await apply_change(services_of(request), checked_id(customer), data)
+    changed = await services_of(request).accounts.change_customer(
+        checked_id(customer), data.profile, data.webhook_uri, data.webhook_method
+    )
+    return customer_shape(changed)
 
 
 @post("/v1.0/customers/{customer:str}/freeze", status_code=200, tags=["customers"])
 async def freeze(request: AnyRequest, customer: str) -> Customer:
     """Let a customer do nothing; its events are held."""
     caller = await operator_in(request)
-    _not_oneself(caller.customer_id, customer)
-    return await services_of(request).accounts.freeze(checked_id(customer))
+    return customer_shape(await services_of(request).accounts.freeze(caller, checked_id(customer)))
 
 
 @post("/v1.0/customers/{customer:str}/recover", status_code=200, tags=["customers"])
 async def recover(request: AnyRequest, customer: str) -> Customer:
     """Undo a freeze; held events are sent."""
     await operator_in(request)
-    return await services_of(request).accounts.recover(checked_id(customer))
+    return customer_shape(await services_of(request).accounts.recover(checked_id(customer)))
 
 
 @delete("/v1.0/customers/{customer:str}", status_code=200, tags=["customers"])
 async def remove(request: AnyRequest, customer: str) -> Customer:
     """Delete a customer: its credentials end, what is pending is cancelled."""
     caller = await operator_in(request)
-    _not_oneself(caller.customer_id, customer)
-    return await services_of(request).accounts.delete_customer(checked_id(customer))
-
-
-def _not_oneself(own_id: str, wanted: str) -> None:
-    if own_id == wanted.lower():
-        raise NotAllowedError("This is your own customer: you would lock yourself out.", field="id")
+    return customer_shape(await services_of(request).accounts.delete_customer(caller, checked_id(customer)))

@@ -7,9 +7,11 @@ from litestar import get
 
 from offhook.domain.customer import MANAGERS
 from offhook.domain.errors import InvalidError
-from offhook.store.deliveries import DeliveryRow, list_deliveries
-from offhook.store.stats import WebhookStats, webhook_stats
+from offhook.store.deliveries import list_deliveries
+from offhook.store.stats import webhook_numbers
 from offhook.web.asking import AnyRequest, customer_in, page_size_of, services_of
+from offhook.web.shapes.deliveries import DeliveryRow, WebhookStats, delivery_row, read_status, webhook_stats
+from offhook.web.shapes.page_tokens import key_token, read_key_token
 
 _DAY_S = 86_400
 _LONGEST_S = 31 * _DAY_S
@@ -37,18 +39,19 @@ async def list_all(
     `next_page_token` goes on from there; it is empty only when there is nothing more.
     """
     customer_id = await customer_in(request, MANAGERS)
-    rows, token = await services_of(request).store.read_for_api(
+    wanted, before = read_status(status), read_key_token(page_token)
+    found, place = await services_of(request).store.read_for_api(
         lambda connection: list_deliveries(
             connection,
             customer_id,
-            status=status,
+            status=wanted,
             event_type=type,
             subject=subject,
-            page_token=page_token,
+            before=before,
             page_size=page_size_of(page_size),
         )
     )
-    return DeliveryPage(rows, token)
+    return DeliveryPage([delivery_row(delivery) for delivery in found], key_token(place))
 
 
 @get("/v1.0/webhook_stats", tags=["deliveries"])
@@ -61,6 +64,7 @@ async def stats(request: AnyRequest, seconds: int = _DAY_S) -> WebhookStats:
         )
     store = services_of(request).store
     now_us = store.clock.now_us()
-    return await store.read_for_api(
-        lambda connection: webhook_stats(connection, customer_id, since_us=now_us - seconds * 1_000_000, now_us=now_us)
+    numbers = await store.read_for_api(
+        lambda connection: webhook_numbers(connection, customer_id, since_us=now_us - seconds * 1_000_000)
     )
+    return webhook_stats(numbers, now_us)

@@ -10,16 +10,17 @@ import msgspec
 from litestar import delete, get, post
 
 from offhook.domain.catalogue import EVENT_TYPES
-from offhook.domain.cursor import cursor_text, read_cursor
+from offhook.domain.cursor import check_reached, cursor_text, read_cursor
 from offhook.domain.customer import MANAGERS, Permission, checked_text
 from offhook.domain.errors import InvalidError
 from offhook.domain.event import Event
 from offhook.domain.times import from_us, rfc3339, to_us
-from offhook.store.deliveries import AttemptRow, DeliveryRow, attempts_of_event, deliveries_of_event
+from offhook.store.deliveries import attempts_of_event, deliveries_of_event
 from offhook.store.events import get_event, list_events
-from offhook.store.replay import Replay, resend
+from offhook.store.replay import Replay
 from offhook.web.asking import AnyRequest, customer_in, page_size_of, services_of
 from offhook.web.pieces import JsonInPieces
+from offhook.web.shapes.deliveries import AttemptRow, DeliveryRow, attempt_row, delivery_row
 
 ADMIN = Permission.CUSTOMER_ADMIN
 _LARGE_PAGE_BYTES = 1024 * 1024
@@ -124,6 +125,7 @@ async def list_all(
             connection, customer_id, after=start, type=type, subject=subject, page_size=page_size_of(page_size)
         )
     )
+    check_reached(start, position)
     cursor = cursor_text(position)
     if sum(len(event.payload) for event in found) <= _LARGE_PAGE_BYTES:
         return EventPage([_shape(event) for event in found], cursor)
@@ -145,29 +147,33 @@ async def show(request: AnyRequest, event_id: str) -> EventWithDeliveries:
     """One event with its deliveries."""
     customer_id = await customer_in(request, MANAGERS)
 
-    def query(connection: Any) -> EventWithDeliveries:
-        shape = _shape(get_event(connection, customer_id, event_id))
-        fields = {name: getattr(shape, name) for name in shape.__struct_fields__}
-        return EventWithDeliveries(**fields, deliveries=deliveries_of_event(connection, customer_id, event_id))
-
-    return await services_of(request).store.read_for_api(query)
+    event, deliveries = await services_of(request).store.read_for_api(
+        lambda connection: (
+            get_event(connection, customer_id, event_id),
+            deliveries_of_event(connection, customer_id, event_id),
+        )
+    )
+    shape = _shape(event)
+    fields = {name: getattr(shape, name) for name in shape.__struct_fields__}
+    return EventWithDeliveries(**fields, deliveries=[delivery_row(delivery) for delivery in deliveries])
 
 
 @get("/v1.0/events/{event_id:str}/attempts", tags=["events"])
 async def attempts(request: AnyRequest, event_id: str) -> AttemptList:
     """Every attempt at an event."""
     customer_id = await customer_in(request, MANAGERS)
-    rows = await services_of(request).store.read_for_api(
+    found = await services_of(request).store.read_for_api(
         lambda connection: attempts_of_event(connection, customer_id, event_id)
     )
-    return AttemptList(rows)
+    return AttemptList([attempt_row(attempt) for attempt in found])
 
 
 @post("/v1.0/events/{event_id:str}/resend", status_code=202, tags=["events"])
 async def send_again(request: AnyRequest, event_id: str) -> ResendAnswer:
     """Send one event again now."""
     customer_id = await customer_in(request, ADMIN)
-    return ResendAnswer(await services_of(request).store.write(lambda tx: resend(tx, customer_id, event_id)))
+    found = await services_of(request).log.resend(customer_id, event_id)
+    return ResendAnswer([delivery_row(delivery) for delivery in found])
 
 
 @post("/v1.0/events/replay", status_code=202, tags=["events"])

@@ -8,11 +8,11 @@ import msgspec
 from litestar import Response, get, post
 from litestar.datastructures import Cookie
 
-from offhook.domain.customer import Agent, Permission
 from offhook.domain.errors import InvalidError
 from offhook.domain.ids import NIL_UUID
 from offhook.store.agents import get_agent
 from offhook.web.asking import AnyRequest, caller_in, exchange_of, services_of
+from offhook.web.shapes.accounts import Agent, agent_shape, key_holder_shape
 
 _MAX_TEXT = 1_024
 _MAX_BODY_BYTES = 128 * 1024
@@ -61,25 +61,12 @@ async def log_in(request: AnyRequest, body: bytes) -> Response[LoginAnswer]:
 async def me(request: AnyRequest) -> Agent:
     """Who the credential belongs to. For an access key: an agent without a name, with the key's permission."""
     caller = await caller_in(request)
-    if caller.agent_id != NIL_UUID:
-        return await services_of(request).store.read_for_api(
-            lambda connection: get_agent(connection, caller.customer_id, caller.agent_id)
-        )
-    return Agent(
-        id=NIL_UUID,
-        customer_id=caller.customer_id,
-        username="",
-        name="access key",
-        detail="",
-        ring_method="ringall",
-        status="",
-        permission=int(Permission.CUSTOMER_ADMIN),
-        tag_ids=[],
-        addresses=[],
-        tm_create=None,
-        tm_update=None,
-        tm_delete=None,
+    if caller.agent_id == NIL_UUID:
+        return key_holder_shape(caller.customer_id)
+    found = await services_of(request).store.read_for_api(
+        lambda connection: get_agent(connection, caller.customer_id, caller.agent_id)
     )
+    return agent_shape(found)
 
 
 def read_log_in(body: bytes) -> tuple[str, str]:
