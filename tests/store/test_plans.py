@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from offhook.delivery.log import resend
+from offhook.domain.delivery_log import LoggedStatus
 from offhook.domain.errors import NotFoundError
 from offhook.domain.noun import registry
+from offhook.domain.retention import Rule
 from offhook.domain.step import Lookup
 from offhook.domain.switch_commands import SwitchCommand
 from offhook.flows.activeflow import ACTIVEFLOW
-from offhook.delivery.log import resend
-from offhook.domain.delivery_log import LoggedStatus
-from offhook.domain.retention import Rule
 from offhook.store import backlog, cancelling, deliveries, destinations, erasing, forgetting, replay, retention
 from offhook.store.backlog import START
 from offhook.store.calls import list_calls

@@ -11,7 +11,6 @@ from prometheus_client import CollectorRegistry
 from offhook.accounts.accounts import Accounts
 from offhook.accounts.authentication import Authenticator
 from offhook.domain.catalogue.call import Call
-from offhook.domain.networks import NetworkPolicy
 from offhook.domain.delivery_log import LoggedAttempt, LoggedDelivery
 from offhook.domain.publication import Publication, PublishLimits
 from offhook.store.replay import Replay
