@@ -340,6 +340,18 @@ async def test_what_may_have_been_sent_is_looked_for_and_never_sent_again(
 
 
 @pytest.mark.parametrize("kind", [Mark, Look])
+async def test_what_was_certainly_not_done_is_tried_again(
+    database: MemoryDatabase, begin: Begin, outside: Outside, kind: type[Command]
+) -> None:
+    process = await begin()
+    outside.answers = {"1": [Unavailable(is_undone=True), Unavailable(is_undone=True), Done()]}
+    await process.tell(to("a", note("x", *names("1", kind=kind))))
+    await process.until_quiet()
+    assert outside.asked == ["1", "1", "1"]
+    assert database.notes("a") == ("x", "1 done")
+
+
+@pytest.mark.parametrize("kind", [Mark, Look])
 async def test_what_cannot_be_looked_for_is_unknown_when_patience_is_over(
     database: MemoryDatabase, begin: Begin, outside: Outside, kind: type[Command]
 ) -> None:

@@ -26,7 +26,7 @@ from offhook.domain.step import Refusal
 from offhook.node.supervisor import Supervisor
 from offhook.running.answers import RuleFailedError
 from offhook.running.runner import MAX_UNITS, Runner
-from offhook.store.writer import UnknownEndError, unknown_end
+from offhook.store.commit.change import UnknownEndError, unknown_end
 from tests.running.jobs import CUSTOMER, NOUNS, DoorCommand, Job, Make, Raise, Refuse, RuleError, ToDoor, note, to
 from tests.running.memory import MemoryDatabase
 from tests.running.outside import Outside

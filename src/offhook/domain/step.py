@@ -80,7 +80,12 @@ class Refused(msgspec.Struct, frozen=True, tag="refused"):
 
 
 class Unavailable(msgspec.Struct, frozen=True, tag="unavailable"):
-    """Whoever should do it could not be reached, or failed, for as long as the command had patience."""
+    """Whoever should do it could not be reached, or failed, for as long as the command had patience.
+
+    `is_undone`: it was certainly not done, and may be tried again whatever its policy.
+    """
+
+    is_undone: bool = False
 
 
 class Unknown(msgspec.Struct, frozen=True, tag="unknown"):

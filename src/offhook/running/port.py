@@ -86,7 +86,7 @@ class Carrier(Protocol):
     """Whoever carries commands out: one request a command. Raises only for faults of ours."""
 
     async def carry_out(self, command: Any) -> Outcome:
-        """Do it. `Unavailable` says that it may have been done or not, and that it can be asked again."""
+        """Do it. `Unavailable` may be asked again; it may have been done or not, unless it `is_undone`."""
         ...
 
     async def look(self, command: Any) -> Outcome:

@@ -5,8 +5,8 @@ stands still. Between any two steps of a try the command may have been supersede
 that is looked at last before a request is sent, and nothing is awaited in between.
 
     AGAIN   carried out, and again while it is `Unavailable` and patience lasts
-    LOOK    carried out; if it may have been sent (it is older than this process, or was `Unavailable`), looked for
-    MARK    marked, committed, then carried out; a marked one that may have been sent is only looked for
+    LOOK    carried out; if it may have been done (it is older than this process, or was `Unavailable`), looked for
+    MARK    marked, committed, then carried out; a marked one that may have been done is only looked for
 
 What is looked for and not found is `Unknown`. Time in which the lane stands still is not counted.
 """
@@ -90,11 +90,13 @@ class Trying:
         async with registered.places:
             if one.is_pointless or self._stands_still(one.lane):
                 return None
-            looks = one.is_begun
+            looks, was_sent = one.is_begun, one.was_sent
             one.was_sent = True
             began_s = _now_s()
             outcome = await self._request(registered.carrier, one, looks=looks)
         if isinstance(outcome, Unavailable):
+            if outcome.is_undone:
+                one.was_sent = was_sent
             return await self._unavailable(one, _now_s() - began_s, looks=looks)
         if looks and not isinstance(outcome, Done | Absent):
             return Unknown()

@@ -81,6 +81,7 @@ class CallService(Service):
         self._connection_count = 0
         self._is_stopping = False
         self._stopped = asyncio.Event()
+        lanes.close(switch.switch_name)
         timers.hold(*_TIMED)
         store.subscribe(self._note)
         switch.listen(self._take)

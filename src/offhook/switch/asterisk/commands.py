@@ -18,7 +18,7 @@ from typing import Any, assert_never
 
 import structlog
 
-from offhook.domain.step import Absent, Done, Outcome, Refused, Thing, Unavailable, Unknown
+from offhook.domain.step import Absent, Done, Outcome, Policy, Refused, Thing, Unavailable, Unknown
 from offhook.domain.switch_commands import (
     ECHO,
     AddToBridge,
@@ -70,7 +70,8 @@ class AriCommands:
         try:
             outcome = await self._carry_out(command)
         except SwitchUnavailableError as error:
-            return _unavailable(command, error)
+            # Where a second time would do harm, an answer that was lost has been looked for.
+            return _unavailable(command, error, is_undone=command.policy is Policy.MARK)
         if isinstance(outcome, Refused):
             log.info("asterisk.refused", command=type(command).__name__, reason=outcome.reason)
         return outcome
@@ -310,6 +311,6 @@ def _is_down(channel: AriAnswer) -> bool:
     return channel.content["state"] in ("Down", "Rsrvd")
 
 
-def _unavailable(command: SwitchCommand, error: SwitchUnavailableError) -> Unavailable:
+def _unavailable(command: SwitchCommand, error: SwitchUnavailableError, *, is_undone: bool = False) -> Unavailable:
     log.warning("asterisk.unavailable", command=type(command).__name__, error=error.message)
-    return Unavailable()
+    return Unavailable(is_undone)
