@@ -192,6 +192,25 @@ async def test_a_lane_that_stands_still_sends_nothing_and_no_deadline_runs(
     assert database.notes("a")[-1] == "1 done"
 
 
+async def test_a_request_that_is_lost_with_the_switch_is_made_again_when_the_lane_goes(
+    database: MemoryDatabase, begin: Begin, outside: Outside
+) -> None:
+    process = await begin()
+    gate = outside.gate("1")
+    outside.answers["1"] = [Unavailable()]
+    await process.tell(to("a", note("x", *names("1"))))
+    await until(lambda: outside.asked, "it is under way")
+    process.lanes.close("door")
+    # Longer than its patience.
+    await asyncio.sleep(0.12)
+    gate.set()
+    await until(lambda: process.lanes.task_count == 0, "the lane stands still")
+    assert database.notes("a") == ("x",)
+    process.lanes.open("door")
+    await process.until_quiet()
+    assert database.notes("a") == ("x", "1 done")
+
+
 async def test_a_name_that_only_begins_alike_is_another(begin: Begin, outside: Outside) -> None:
     process = await begin()
     process.lanes.close("doo")

@@ -239,7 +239,7 @@ async def test_a_rule_that_raises_is_an_internal_error_for_whoever_asked(
     with pytest.raises(RuleFailedError):
         await process.runner.ask(CUSTOMER, to("a", Refuse(Refusal(418, "TEAPOT", "No."))))
     assert texts(database) == []
-    assert process.runner.fault_count == 1
+    assert process.runner.dropped_count == 0
 
 
 async def test_a_rule_that_raises_ends_its_own_row_and_what_cannot_even_be_ended_is_dropped(
@@ -251,7 +251,7 @@ async def test_a_rule_that_raises_ends_its_own_row_and_what_cannot_even_be_ended
     process.runner.tell(to("a", Raise()))
     await process.tell(to("b", note("1")))
     assert (texts(database, "c"), texts(database, "a"), texts(database, "b")) == ([], ["broken"], ["1"])
-    assert process.runner.fault_count == 3
+    assert process.runner.dropped_count == 1
 
 
 async def test_what_was_asked_is_done_though_whoever_asked_has_gone(database: MemoryDatabase, begin: Begin) -> None:

@@ -94,8 +94,8 @@ class Runner(Service):
         self._is_closing = self._is_over = False
         self._ended = asyncio.Event()
         self._ended.set()
-        self.fault_count = 0
-        """How often a rule has raised."""
+        self.dropped_count = 0
+        """How many inputs that nobody waited for could not be decided."""
 
     @property
     def name(self) -> str:
@@ -228,23 +228,13 @@ class Runner(Service):
             self._pause_s = min(self._pause_s * 2, self._longest_pause_s)
 
     def _ended_as(self, one: _Input, result: Result) -> None:
-        if result.faults:
-            self._log_faults(one, result)
+        if not result.is_done and not one.is_asked:
+            self._log_dropped(result)
         if one.answer is not None and not one.answer.done():
             one.answer.set_result(result)
 
-    def _log_faults(self, one: _Input, result: Result) -> None:
-        self.fault_count += len(result.faults)
-        if result.is_done:
-            became = "that row was ended as failed"
-        else:
-            became = "whoever asked was told" if one.is_asked else "the input was dropped"
+    def _log_dropped(self, result: Result) -> None:
+        """A rule raised, and its row could not even be ended. (What raised is logged by the store.)"""
+        self.dropped_count += 1
         for fault in result.faults:
-            log.error(
-                "running.rule_failed",
-                kind=fault.kind,
-                id=fault.id,
-                input=fault.input,
-                became=became,
-                exc_info=fault.error,
-            )
+            log.error("running.input_dropped", kind=fault.kind, id=fault.id, input=fault.input, error=repr(fault.error))
