@@ -13,7 +13,7 @@ from offhook.delivery.retention import Retention
 from offhook.domain import call as rules
 from offhook.domain.call import Call
 from offhook.domain.ids import new_uuid
-from offhook.store import destinations
+from offhook.store import destinations, schema
 from offhook.store.backlog import START, load_due
 from offhook.store.calls import add_call, save_call
 from offhook.store.deliveries import attempts_of_event
@@ -94,6 +94,36 @@ async def test_the_sequence_of_a_live_call_goes_on_however_short_the_retention(s
     await retention.prune()
     await publish(store, customer, subject=f"call/{call.id}")
     assert await positions(store, customer) == [(3, 3)]
+
+
+async def add_row(store: Store, kind: str, customer: str) -> str:
+    """A row of that kind that is open; its id."""
+    table, row_id = schema.metadata.tables[f"{kind}s"], new_uuid()
+
+    def change(tx: Transaction) -> None:
+        shared = {"version": 1, "is_open": True, "is_final": False, "document": b"", "tm_create": 1, "tm_update": 1}
+        tx.add_write(sa.insert(table).values(key=tx.next_key(table.name), id=row_id, customer_id=customer, **shared))
+
+    await store.write(change)
+    return row_id
+
+
+@pytest.mark.parametrize("kind", ["activeflow"])
+async def test_what_lived_and_is_over_goes_with_its_last_event(store: Store, kind: str) -> None:
+    customer, other = await new_customer(store, uri=""), await new_customer(store, uri="")
+    over, live = await add_row(store, kind, customer), await add_row(store, kind, customer)
+    for of, by in ((over, customer), (live, customer), (live, other)):
+        await publish(store, by, 2, subject=f"{kind}/{of}")
+    table = schema.metadata.tables[f"{kind}s"]
+    end = sa.update(table).where(table.c.id == over).values(is_open=False, is_final=True)
+    await store.write(lambda tx: tx.add_write(end))
+    assert await keeping(store).prune() == 6
+    assert rows(store, f"SELECT id FROM {kind}s") == [(live,)]
+    assert {row[0] for row in rows(store, "SELECT subject FROM subjects")} == {f"{kind}/{live}"}
+    await later(store, 31)
+    await keeping(store).prune()
+    assert rows(store, f"SELECT id FROM {kind}s") == [(live,)]
+    assert rows(store, "SELECT count(*) FROM subjects")[0][0] == 1
 
 
 async def test_a_call_that_is_over_goes_with_its_last_event(store: Store) -> None:

@@ -1,19 +1,20 @@
-"""What goes once its events are gone: subjects, calls that are over, uris that nothing names any more.
+"""What goes once its events are gone: subjects, what lived and is over, uris that nothing names any more.
 
 A subject outlives its last event by thirty days, so that a sequence does not start again in the middle of something
 that has an event now and then; the subject of an open call is not forgotten at all. One that has an event again stays
-(`Transaction` sets `forget_at` back in the statement that counts its sequence up). A call that is over has no event
-any more: it goes with its last one.
+(`store.commit.events` sets `forget_at` back in the statement that counts its sequence up). A call that is over has no
+event any more: it goes with its last one. So does everything else that lives (`store.commit.tables`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from datetime import timedelta
+from itertools import starmap
 
 import sqlalchemy as sa
 
-from offhook.store.schema import calls, customers, destinations, events, subjects, uris
+from offhook.store.schema import activeflows, calls, customers, destinations, events, subjects, uris
 from offhook.store.steps import BITE, OF, in_bites
 from offhook.store.transaction import Transaction
 
@@ -24,24 +25,34 @@ _ALIVE_US = timedelta(days=1) // _MICROSECOND
 # An attempt that began before its destination was pointed elsewhere has ended by then.
 _ATTEMPT_US = timedelta(hours=1) // _MICROSECOND
 
-# Anybody may publish about a subject of that name: the call is its own customer's.
-_is_call = sa.and_(
-    subjects.c.subject.startswith("call/"),
-    calls.c.id == sa.func.substr(subjects.c.subject, 6),
-    calls.c.customer_id == customers.c.id,
-)
-_is_over = (
-    sa.exists()
-    .select_from(calls.join(customers, calls.c.customer_id == customers.c.id))
-    .where(customers.c.key == subjects.c.customer_key, _is_call, ~calls.c.is_open)
-    .correlate(subjects)
-)
+_LIVING = {"call": calls, "activeflow": activeflows}
+
+
+def _is_about(kind: str, table: sa.Table) -> sa.ColumnElement[bool]:
+    """Anybody may publish about a subject of that name: the row is its own customer's."""
+    return sa.and_(
+        subjects.c.subject.startswith(f"{kind}/"),
+        table.c.id == sa.func.substr(subjects.c.subject, len(kind) + 2),
+        table.c.customer_id == customers.c.id,
+    )
+
+
+def _is_over(kind: str, table: sa.Table) -> sa.ColumnElement[bool]:
+    return (
+        sa.exists()
+        .select_from(table.join(customers, table.c.customer_id == customers.c.id))
+        .where(customers.c.key == subjects.c.customer_key, _is_about(kind, table), ~table.c.is_open)
+        .correlate(subjects)
+    )
+
+
 _LET_GO = (
     sa.update(subjects)
     .where(subjects.c.key == OF, ~sa.exists().where(events.c.subject_key == subjects.c.key))
     .values(
         forget_at=sa.case(
-            (_is_over, sa.bindparam("now", type_=sa.BigInteger)), else_=sa.bindparam("at", type_=sa.BigInteger)
+            (sa.or_(*starmap(_is_over, _LIVING.items())), sa.bindparam("now", type_=sa.BigInteger)),
+            else_=sa.bindparam("at", type_=sa.BigInteger),
         )
     )
 )
@@ -58,7 +69,7 @@ def let_go(tx: Transaction, last_us: Mapping[int, int]) -> None:
 
 
 def forget_subjects_step(tx: Transaction, more: bool) -> bool | None:
-    """Forget subjects whose time has come, and their calls. Returns `more` while there may be others."""
+    """Forget subjects whose time has come, with what they were about. Returns `more` while there may be others."""
     return in_bites(lambda _: _forget_subjects(tx), more)
 
 
@@ -75,19 +86,24 @@ def _forget_subjects(tx: Transaction) -> bool | None:
     due = tx.reader.execute(statement).scalars().all()
     if not due:
         return None
-    found = _calls_of(tx, due)
-    alive = {subject_key for subject_key, _, is_open in found if is_open}
+    alive: set[int] = set()
+    for kind, table in _LIVING.items():
+        found = _rows_of(tx, kind, table, due)
+        alive |= {subject_key for subject_key, _, is_open in found if is_open}
+        over = [key for _, key, is_open in found if not is_open]
+        tx.connection.execute(sa.delete(table).where(table.c.key.in_(over)))
     tx.connection.execute(sa.update(subjects).where(subjects.c.key.in_(alive)).values(forget_at=tx.now_us + _ALIVE_US))
-    tx.connection.execute(sa.delete(calls).where(calls.c.key.in_([key for _, key, is_open in found if not is_open])))
     tx.connection.execute(sa.delete(subjects).where(subjects.c.key.in_([key for key in due if key not in alive])))
     return True if len(due) == BITE else None
 
 
-def _calls_of(tx: Transaction, subject_keys: Collection[int]) -> list[tuple[int, int, bool]]:
-    """Those of the subjects that are calls of ours: the subject's key, the call's, and whether it is open."""
+def _rows_of(tx: Transaction, kind: str, table: sa.Table, subject_keys: Collection[int]) -> list[tuple[int, int, bool]]:
+    """Those of the subjects that are rows of that kind: the subject's key, the row's, and whether it is open."""
     statement = (
-        sa.select(subjects.c.key, calls.c.key, calls.c.is_open)
-        .select_from(subjects.join(customers, customers.c.key == subjects.c.customer_key).join(calls, _is_call))
+        sa.select(subjects.c.key, table.c.key, table.c.is_open)
+        .select_from(
+            subjects.join(customers, customers.c.key == subjects.c.customer_key).join(table, _is_about(kind, table))
+        )
         .where(subjects.c.key.in_(subject_keys))
     )
     return [(row[0], row[1], row[2]) for row in tx.reader.execute(statement)]
