@@ -86,11 +86,11 @@ async def _start(node: Node) -> None:
     except TimeoutError:
         show_waiting(node.missing())
         await node.ready()
-    _spare_the_living()
+    spare_the_living()
     show_ready(opened)
 
 
-def _spare_the_living() -> None:
+def spare_the_living() -> None:
     """What is there by now stays for good: no collection looks at it again, and full ones are rare.
 
     Full collections held the event loop for 80 ms with 8,000 live rows. Freezing alone does not help.
