@@ -6,7 +6,7 @@ starting; `offhook doctor` lists it. Who asks for that one row alone is told of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -142,6 +142,15 @@ class GroupRows:
         self._of = tables.of
         self._dialect_name = connection.dialect.name
         self._cursor = driver_cursor(connection)
+        self._expected: dict[tuple[str, str], list[Any]] = {}
+
+    def expect(self, keys: Collection[tuple[str, str]]) -> None:
+        """These will be asked for: on PostgreSQL all at once costs less than one after another."""
+        for kind in {kind for kind, _ in keys} & self._of.keys():
+            ids = sorted(row_id for one, row_id in keys if one == kind and is_keepable(row_id))
+            select = _select_row(self._of[kind].table.name, self._dialect_name)
+            found = select.fetch_each(self._cursor, [(row_id,) for row_id in ids])
+            self._expected.update(zip(((kind, row_id) for row_id in ids), found, strict=True))
 
     def get(self, kind: str, row_id: str) -> Row | Unreadable | None:
         """The row as it is in the database."""
@@ -149,7 +158,9 @@ class GroupRows:
         if not is_keepable(row_id):
             return None
         rows = self._of[kind]
-        found = _select_row(rows.table.name, self._dialect_name).fetch(self._cursor, (row_id,))
+        found = self._expected.pop((kind, row_id), None)
+        if found is None:
+            found = _select_row(rows.table.name, self._dialect_name).fetch(self._cursor, (row_id,))
         if not found:
             return None
         customer_id, version, document = found[0]
