@@ -191,6 +191,7 @@ async def test_a_unit_whose_statement_fails_costs_its_batch_no_more_than_itself(
         lambda tx: tx.connection.exec_driver_sql("CREATE UNIQUE INDEX forbidden ON notes (tm_update) WHERE version > 1")
     )
     at = START + timedelta(seconds=5)
+    (before,) = rows(notes, "SELECT number FROM last_group")
     results = await notes.apply(
         [
             Unit((to("a", writes("1")),), at),
@@ -199,6 +200,7 @@ async def test_a_unit_whose_statement_fails_costs_its_batch_no_more_than_itself(
         ]
     )
     assert [result.is_done for result in results] == [True, False, True]
+    assert rows(notes, "SELECT number FROM last_group") != [before]
     assert texts(notes) == {"a": "13", "b": "", "c": "", "x": ""}
     assert types(notes) == ["note_1", "note_3"]
     (committed,) = (one for one in told if one.changes)

@@ -30,6 +30,7 @@ class Deciding:
         self._keys = keys
         self._committed = committed
         self._tables = tables
+        self.has_written = False
         self._begin()
 
     def run(self, units: Sequence[Unit]) -> list[Result]:
@@ -49,14 +50,14 @@ class Deciding:
         self._committed.changes = list(last.values())
         return results
 
-    def flush(self) -> bool:
-        """Write the rows that have changed. Whether there were any. Raises StaleError, and what the database raises."""
+    def flush(self) -> None:
+        """Write the rows that have changed. Raises StaleError, and what the database raises."""
         writes = self._group.writes()
         if writes:
+            self.has_written = True
             write_rows(self._connection, self._keys, writes, self._entries_before)
         self._committed.changes += writes
         self._committed.orders += self._group.orders
-        return bool(writes)
 
     def _run(self, unit: Unit) -> Result:
         before = len(self._group.events)
