@@ -19,21 +19,18 @@ from statistics import median
 from typing import Any
 
 import msgspec
-import sqlalchemy as sa
 import structlog
 import uvloop
 
 from offhook.domain.event import NewEvent, envelope
 from offhook.domain.ids import new_uuid
 from offhook.domain.inputs.call import Arrived
-from offhook.domain.noun import registry
 from offhook.domain.signature import new_secret
 from offhook.domain.step import Command, Done, Due, Ended, Tell, made_id
-from offhook.domain.switch_commands import Answer, Follow, HangUp, Play, Ring, SwitchCommand, ToSwitch
+from offhook.domain.switch_commands import Answer, Follow, HangUp, Play, Ring, ToSwitch
 from offhook.domain.switch_inputs import Channel, ChannelAnswered, ChannelGone, PlaybackFinished
-from offhook.domain.telephony.call import CALL
 from offhook.domain.times import from_us
-from offhook.flows.activeflow import ACTIVEFLOW, SLEEP
+from offhook.flows.activeflow import SLEEP
 from offhook.flows.greeting import greeting
 from offhook.node.garbage import spare_the_living
 from offhook.store import customers
@@ -41,8 +38,8 @@ from offhook.store.commit.committed import Committed
 from offhook.store.commit.unit import Result, Unit
 from offhook.store.database import Database, sqlite_url
 from offhook.store.store import Store
+from offhook.telephony.nouns import COMMAND_TYPE, NOUNS
 
-_NOUNS = registry(CALL, ACTIVEFLOW)
 _SWITCH = "asterisk"
 _FLOW = greeting(timedelta(seconds=2), "hello-world")
 _PAYLOAD = envelope("call_updated", b'{"id":"x","note":"' + b"y" * 800 + b'"}')
@@ -84,7 +81,6 @@ class Bench:
     async def open(self) -> None:
         """Make the customer."""
         await self.store.start()
-        await self.store.write(lambda tx: make_tables(tx.connection, self.store))
         await self.store.write(lambda tx: customers.add_customer(tx, self.customer, new_secret(), {}))
 
     def callers(self, count: int) -> list[Caller]:
@@ -151,13 +147,6 @@ class Bench:
         for order in committed.orders:
             if order.id in self._callers:
                 self._callers[order.id].pending[type(order.pending.command)] = order.pending.command
-
-
-def make_tables(connection: sa.Connection, store: Store) -> None:
-    """Tables of this shape, until the one of calls is."""
-    for rows in store.tables.of.values():
-        rows.table.drop(connection, checkfirst=True)
-        rows.table.create(connection)
 
 
 def check(results: Iterable[Result]) -> None:
@@ -285,7 +274,7 @@ def _in_groups(units: Sequence[Unit], group: int) -> Iterable[Sequence[Unit]]:
 
 async def main(url: str, calls: int, seconds: float) -> None:
     """Everything, on one database."""
-    bench = Bench(Store(Database(url), _NOUNS, SwitchCommand))
+    bench = Bench(Store(Database(url), NOUNS, COMMAND_TYPE))
     await bench.open()
     print("PostgreSQL" if url.startswith("postgres") else "SQLite")
     await compare(bench, calls)

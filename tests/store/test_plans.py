@@ -18,7 +18,6 @@ from offhook.domain.switch_commands import SwitchCommand
 from offhook.flows.activeflow import ACTIVEFLOW
 from offhook.store import backlog, cancelling, deliveries, destinations, erasing, forgetting, replay, retention
 from offhook.store.backlog import START
-from offhook.store.calls import list_calls
 from offhook.store.commit.rows import GroupRows, Tables
 from offhook.store.deliveries import list_deliveries
 from offhook.store.destination_rows import destinations_with_pending
@@ -67,10 +66,6 @@ READS: dict[str, tuple[Callable[[sa.Connection, str, str], object], str]] = {
     "exhausted": (lambda c, customer, e: list_deliveries(c, customer, status="exhausted"), "deliveries_exhausted"),
     "cancelled": (lambda c, customer, e: list_deliveries(c, customer, status="cancelled"), "deliveries_cancelled"),
     "succeeded": (lambda c, customer, e: list_deliveries(c, customer, status="succeeded"), "deliveries_customer"),
-    "calls, next page": (
-        lambda c, customer, e: list_calls(c, customer, page_token="2026-05-02T09:00:00.000000Z.5", page_size=9),
-        "calls_customer",
-    ),
     "open rows": (lambda c, _, e: TABLES.open(c), "activeflows_open"),
     "due rows": (lambda c, _, e: TABLES.due(c, SINCE), "activeflows_due"),
     "rows of a customer": (

@@ -296,23 +296,8 @@ idempotency_keys = sa.Table(
 )
 sa.Index("idempotency_keys_expire", idempotency_keys.c.tm_expire)
 
-calls = sa.Table(
-    "calls",
-    metadata,
-    sa.Column("key", Key, primary_key=True, autoincrement=False),
-    sa.Column("id", sa.Text, nullable=False, unique=True),
-    sa.Column("customer_id", sa.Text, nullable=False),
-    sa.Column("is_open", sa.Boolean, nullable=False),
-    sa.Column("channel_id", sa.Text, nullable=False, default=""),
-    sa.Column("document", sa.LargeBinary, nullable=False),
-    sa.Column("tm_create", Micros, nullable=False),
-    sa.Column("tm_update", Micros, nullable=True),
-)
-sa.Index("calls_customer", calls.c.customer_id, calls.c.tm_create, calls.c.key)
-_open = calls.c.is_open
-sa.Index("calls_open", calls.c.key, sqlite_where=_open, postgresql_where=_open)
-
 # What lives (`store.commit.tables`).
+calls = noun_table("call", metadata)
 activeflows = noun_table("activeflow", metadata)
 places = places_table(metadata)
 

@@ -1,0 +1,13 @@
+"""The registry of all that lives: given to the store by the composition root."""
+
+from __future__ import annotations
+
+from offhook.domain.noun import Nouns, registry
+from offhook.domain.switch_commands import SwitchCommand
+from offhook.domain.telephony.call import CALL
+from offhook.flows.activeflow import ACTIVEFLOW
+
+NOUNS: Nouns = registry(CALL, ACTIVEFLOW)
+
+COMMAND_TYPE = SwitchCommand
+"""The union of what rows may have pending."""
