@@ -39,7 +39,7 @@ async def open_store(database: Database, nouns: Nouns, command_type: Any, *custo
 
 def make_tables(connection: sa.Connection, nouns: Nouns) -> None:
     """The tables of nouns that no migration makes; one of that name that is there is another thing's, and goes."""
-    for kind in nouns.keys() - {"activeflow"}:
+    for kind in nouns.keys() - {"call", "activeflow"}:
         table = noun_table(kind, sa.MetaData())
         table.drop(connection, checkfirst=True)
         table.create(connection)

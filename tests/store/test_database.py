@@ -26,13 +26,16 @@ from offhook.store.deliveries import list_deliveries
 from offhook.store.destinations import webhook_of
 from offhook.store.events import list_events
 from offhook.store.store import Store
+from offhook.telephony.nouns import COMMAND_TYPE, NOUNS
 from tests.delivery.node import until
 from tests.postgres import Postgres
 from tests.store.conftest import new_customer, rows
 from tests.store.test_group_commit import publish
 
 FIRST_VERSION = Path(__file__).parent / "fixtures" / "first_version.sql"
+FIRST_CALL = Path(__file__).parent / "fixtures" / "call_before_0005.json"
 FIRST_CUSTOMER = "5f0b1c7e-52a3-4a0e-8a35-4b9d3d7f9a02"
+FIRST_CALL_ID = "8a1e7d54-4a0f-4a55-8a39-3f4d2c9f10aa"
 
 LEFT_BEHIND = """
 INSERT INTO customers (key, id, name, detail, email, phone_number, address, status, rtp_debug, webhook_secret,
@@ -121,12 +124,18 @@ async def test_a_file_of_the_first_version_is_upgraded_with_all_that_is_in_it(tm
     file = tmp_path / "old.db"
     with sqlite3.connect(file) as old:
         old.executescript(FIRST_VERSION.read_text())
-    store = Store(Database(sqlite_url(file)))
+        document = FIRST_CALL.read_bytes().replace(b"0b7a4a3e-6f0e-4d55-9f43-0c0f5c1f2a10", FIRST_CALL_ID.encode())
+        call = (1, FIRST_CALL_ID, FIRST_CUSTOMER, True, "1772442000.1", document, 1_772_442_000_000_000, None)
+        old.execute("INSERT INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?)", call)
+    store = Store(Database(sqlite_url(file)), NOUNS, COMMAND_TYPE)
     await store.start()
     found, _ = await store.read(lambda connection: list_events(connection, FIRST_CUSTOMER, after=0))
     assert [event.type for event in found] == ["call_created", "call_hungup"]
     listed, _ = await store.read(lambda connection: list_deliveries(connection, FIRST_CUSTOMER))
     assert [row.status for row in listed] == ["pending", "succeeded"]
+    (opened,) = await store.read(store.tables.open)
+    state = opened.document.state
+    assert (state.call.id, state.call.status, state.channel_id) == (FIRST_CALL_ID, "progressing", "1772442000.1")
     await publish(store, FIRST_CUSTOMER)
     with store.database.writer.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []
@@ -146,7 +155,7 @@ async def test_what_the_first_version_left_behind_is_forgotten_after_the_upgrade
     assert rows(store, "SELECT key FROM uris WHERE tm_replaced IS NOT NULL") == [(1,)]
     assert rows(store, "SELECT subject FROM subjects WHERE forget_at IS NOT NULL") == [("order/silent",)]
     (name,) = rows(store, "SELECT version_num FROM alembic_version")[0]
-    assert name == "0004"
+    assert name == "0005"
     await store.stop()
 
 

@@ -15,13 +15,13 @@ from offhook.delivery.log import resend
 from offhook.domain.delivery_log import LoggedStatus
 from offhook.domain.errors import NotFoundError
 from offhook.domain.noun import registry
+from offhook.domain.place import Place
 from offhook.domain.retention import Rule
 from offhook.domain.step import Lookup
 from offhook.domain.switch_commands import SwitchCommand
 from offhook.flows.activeflow import ACTIVEFLOW
 from offhook.store import backlog, cancelling, deliveries, destinations, erasing, forgetting, replay, retention
 from offhook.store.backlog import START
-from offhook.store.calls import list_calls
 from offhook.store.commit.rows import GroupRows, Tables
 from offhook.store.deliveries import list_deliveries
 from offhook.store.destination_rows import destinations_with_pending
@@ -79,19 +79,15 @@ READS: dict[str, tuple[Callable[[sa.Connection, str, str], object], str]] = {
         lambda c, customer, e: list_deliveries(c, customer, status=LoggedStatus.SUCCEEDED),
         "deliveries_customer",
     ),
-    "calls, next page": (
-        lambda c, customer, e: list_calls(c, customer, page_token="2026-05-02T09:00:00.000000Z.5", page_size=9),
-        "calls_customer",
-    ),
     "open rows": (lambda c, _, e: TABLES.open(c), "activeflows_open"),
     "due rows": (lambda c, _, e: TABLES.due(c, SINCE), "activeflows_due"),
     "rows of a customer": (
-        lambda c, customer, e: TABLES.page(c, "activeflow", customer, page_token="", page_size=9),
+        lambda c, customer, e: TABLES.page(c, "activeflow", customer, before=None, page_size=9),
         "activeflows_customer",
     ),
     "rows of a customer, next page": (
         lambda c, customer, e: TABLES.page(
-            c, "activeflow", customer, page_token="2026-05-02T09:00:00.000000Z.5", page_size=9
+            c, "activeflow", customer, before=Place(1_777_712_400_000_000, 5), page_size=9
         ),
         "activeflows_customer",
     ),

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import msgspec
 import pytest
 import sqlalchemy as sa
-from offhook.domain.call import Call
 
 from offhook.delivery.publishing import publish as accept
 from offhook.delivery.retention import Retention
-from offhook.domain import call as rules
 from offhook.domain.ids import new_uuid
-from offhook.store import destinations
+from offhook.store import destinations, schema
 from offhook.store.backlog import START, load_due
-from offhook.store.calls import add_call, save_call
 from offhook.store.deliveries import attempts_of_event
 from offhook.store.events import list_events
 from offhook.store.store import Store
@@ -32,14 +29,6 @@ DAY_US = 86_400 * 1_000_000
 
 def keeping(store: Store, keep: timedelta = NOTHING, **by_family: timedelta) -> Retention:
     return Retention(store, keep, by_family)
-
-
-async def open_call(store: Store, customer: str) -> Call:
-    call = rules.incoming(
-        new_uuid(), customer, caller="+15551", caller_name="", dialled="100", now=datetime.now(UTC)
-    ).call
-    await store.write(lambda tx: add_call(tx, call, "channel"))
-    return call
 
 
 async def positions(store: Store, customer: str) -> list[tuple[int, int | None]]:
@@ -86,29 +75,43 @@ async def test_old_events_are_forgotten_and_pending_ones_are_kept_until_they_are
 
 async def test_the_sequence_of_a_live_call_goes_on_however_short_the_retention(store: Store) -> None:
     customer = await new_customer(store, uri="")
-    call = await open_call(store, customer)
-    await publish(store, customer, 2, subject=f"call/{call.id}")
+    call_id = await add_row(store, "call", customer)
+    await publish(store, customer, 2, subject=f"call/{call_id}")
     retention = keeping(store)
     assert await retention.prune() == 2
     await later(store, 31)
     await retention.prune()
-    await publish(store, customer, subject=f"call/{call.id}")
+    await publish(store, customer, subject=f"call/{call_id}")
     assert await positions(store, customer) == [(3, 3)]
 
 
-async def test_a_call_that_is_over_goes_with_its_last_event(store: Store) -> None:
+async def add_row(store: Store, kind: str, customer: str) -> str:
+    """A row of that kind that is open; its id."""
+    table, row_id = schema.metadata.tables[f"{kind}s"], new_uuid()
+
+    def change(tx: Transaction) -> None:
+        shared = {"version": 1, "is_open": True, "is_final": False, "document": b"", "tm_create": 1, "tm_update": 1}
+        tx.add_write(sa.insert(table).values(key=tx.next_key(table.name), id=row_id, customer_id=customer, **shared))
+
+    await store.write(change)
+    return row_id
+
+
+@pytest.mark.parametrize("kind", ["call", "activeflow"])
+async def test_what_lived_and_is_over_goes_with_its_last_event(store: Store, kind: str) -> None:
     customer, other = await new_customer(store, uri=""), await new_customer(store, uri="")
-    call, live = await open_call(store, customer), await open_call(store, customer)
-    for of, by in ((call, customer), (live, customer), (live, other)):
-        await publish(store, by, 2, subject=f"call/{of.id}")
-    over = rules.lost(call, datetime.now(UTC)).call
-    await store.write(lambda tx: save_call(tx, over))
-    assert await keeping(store, call=timedelta(days=30)).prune() == 6, "published as order_paid"
-    assert rows(store, "SELECT id FROM calls") == [(live.id,)]
-    assert {row[0] for row in rows(store, "SELECT subject FROM subjects")} == {f"call/{live.id}"}
+    over, live = await add_row(store, kind, customer), await add_row(store, kind, customer)
+    for of, by in ((over, customer), (live, customer), (live, other)):
+        await publish(store, by, 2, subject=f"{kind}/{of}")
+    table = schema.metadata.tables[f"{kind}s"]
+    end = sa.update(table).where(table.c.id == over).values(is_open=False, is_final=True)
+    await store.write(lambda tx: tx.add_write(end))
+    assert await keeping(store).prune() == 6
+    assert rows(store, f"SELECT id FROM {kind}s") == [(live,)]
+    assert {row[0] for row in rows(store, "SELECT subject FROM subjects")} == {f"{kind}/{live}"}
     await later(store, 31)
     await keeping(store).prune()
-    assert rows(store, "SELECT id FROM calls") == [(live.id,)], "another customer may publish about what it likes"
+    assert rows(store, f"SELECT id FROM {kind}s") == [(live,)]
     assert rows(store, "SELECT count(*) FROM subjects")[0][0] == 1
 
 

@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry
 from offhook.domain.errors import NotFoundError, UnavailableError
 from offhook.domain.event import NewEvent
 from offhook.domain.noun import Entry, registry
+from offhook.domain.place import Place
 from offhook.domain.step import Done, Ended, Found, Lookup, Step
 from offhook.store import postgresql
 from offhook.store.commit import keeping
@@ -191,6 +192,7 @@ async def test_a_unit_whose_statement_fails_costs_its_batch_no_more_than_itself(
         lambda tx: tx.connection.exec_driver_sql("CREATE UNIQUE INDEX forbidden ON notes (tm_update) WHERE version > 1")
     )
     at = START + timedelta(seconds=5)
+    (before,) = rows(notes, "SELECT number FROM last_group")
     results = await notes.apply(
         [
             Unit((to("a", writes("1")),), at),
@@ -199,6 +201,7 @@ async def test_a_unit_whose_statement_fails_costs_its_batch_no_more_than_itself(
         ]
     )
     assert [result.is_done for result in results] == [True, False, True]
+    assert rows(notes, "SELECT number FROM last_group") != [before]
     assert texts(notes) == {"a": "13", "b": "", "c": "", "x": ""}
     assert types(notes) == ["note_1", "note_3"]
     (committed,) = (one for one in told if one.changes)
@@ -293,8 +296,8 @@ async def test_a_row_that_cannot_be_read_is_skipped_and_named_and_harms_nobody(n
 
     def look(connection: sa.Connection) -> Any:
         tables = notes.tables
-        page = tables.page(connection, "note", CUSTOMER, page_token="", page_size=10)
-        return page.result, list(tables.unreadable(connection))
+        page = tables.page(connection, "note", CUSTOMER, before=None, page_size=10)
+        return page.found, list(tables.unreadable(connection))
 
     states, (named,) = await notes.read(look)
     assert [state.text for state in states] == ["", "1"]
@@ -326,17 +329,17 @@ async def test_a_list_is_a_customers_own_newest_first_page_by_page(notes: Store)
         )
         await notes.apply([made])
     seen: list[str] = []
-    token = ""
+    place: Place | None = None
     while True:
         page = await notes.read(
-            lambda connection, token=token: notes.tables.page(  # type: ignore[misc]
-                connection, "note", CUSTOMER, page_token=token, page_size=3
+            lambda connection, place=place: notes.tables.page(  # type: ignore[misc]
+                connection, "note", CUSTOMER, before=place, page_size=3
             )
         )
-        if not page.result:
+        if not page.found:
             break
-        seen += [state.text for state in page.result]
-        token = page.next_page_token
+        seen += [state.text for state in page.found]
+        place = page.place
     assert seen == ["4", "3", "2", "1", "0", "", "", ""]
     state = await notes.read(lambda connection: notes.tables.get(connection, "note", CUSTOMER, "n3"))
     assert state.text == "3"

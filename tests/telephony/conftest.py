@@ -94,11 +94,9 @@ class Node:
     async def all_calls(self) -> list[Call]:
         """What REST would list, newest first."""
         page = await self.store.read(
-            lambda connection: self.store.tables.page(
-                connection, "call", self.customer_id, page_token="", page_size=100
-            )
+            lambda connection: self.store.tables.page(connection, "call", self.customer_id, before=None, page_size=100)
         )
-        return [state.call for state in page.result]
+        return [state.call for state in page.found]
 
     async def _owner_of_number(self, _: str) -> str | None:
         return self.customer_id if self.takes_calls else None

@@ -137,12 +137,13 @@ def _rows(settings: Settings, data: Path) -> Finding:
     import sqlalchemy as sa
 
     from offhook.app import open_database
-    from offhook.store.documents import unreadable_rows
+    from offhook.store.commit.rows import Tables
+    from offhook.telephony.nouns import COMMAND_TYPE, NOUNS
 
     database = open_database(settings, data)
     try:
         with database.reader.begin() as connection:
-            found = list(islice(unreadable_rows(connection), _MAX_ROWS + 1))
+            found = list(islice(Tables(NOUNS, COMMAND_TYPE).unreadable(connection), _MAX_ROWS + 1))
     except (sa.exc.SQLAlchemyError, OffhookError) as error:
         reason = str(getattr(error, "orig", error)).splitlines()[0]
         return Finding("rows", False, f"they cannot be looked at: {reason}", "See what is said of the database.")

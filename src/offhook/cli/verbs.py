@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import resource
 import sys
 from collections.abc import Awaitable, Callable
@@ -21,6 +20,7 @@ from offhook.cli.first_start import keep_credentials, show_credentials, show_rea
 from offhook.domain.errors import OffhookError
 from offhook.folder import DataFolder
 from offhook.logs import configure_logging
+from offhook.node.garbage import spare_the_living
 from offhook.node.life import live
 from offhook.node.signals import StopSignals, hear_no_more
 from offhook.node.supervisor import Supervisor
@@ -86,18 +86,8 @@ async def _start(node: Node) -> None:
     except TimeoutError:
         show_waiting(node.missing())
         await node.ready()
-    _spare_the_living()
+    spare_the_living()
     show_ready(opened)
-
-
-def _spare_the_living() -> None:
-    """What is there by now stays for good: no collection looks at it again, and full ones are rare.
-
-    Full collections held the event loop for 80 ms with 8,000 live rows. Freezing alone does not help.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 1_000)
 
 
 def _with_store(settings: Settings, folder: DataFolder, work: Callable[[Store], Awaitable[T]]) -> T:

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 import sqlalchemy as sa
 
-from offhook.domain.place import Place, place_token, read_place
+from offhook.domain.place import Place
 
 T = TypeVar("T")
 
@@ -18,13 +18,6 @@ class Listed(msgspec.Struct, Generic[T], frozen=True):
 
     found: list[T]
     place: Place | None
-
-
-class Page(msgspec.Struct, Generic[T], frozen=True):
-    """One page, and the token of the next; the token is empty only behind the last one."""
-
-    result: list[T]
-    next_page_token: str
 
 
 def page_before(
@@ -46,16 +39,3 @@ def page_before(
     rows = connection.execute(statement.order_by(table.c.tm_create.desc(), table.c.key.desc()).limit(page_size)).all()
     place = Place(rows[-1].tm_create, rows[-1].key) if rows else None
     return Listed([value for row in rows if (value := read(row)) is not None], place)
-
-
-def page_of(
-    connection: sa.Connection,
-    statement: sa.Select[Any],
-    table: sa.Table,
-    page_token: str,
-    page_size: int,
-    read: Callable[[sa.Row[Any]], T | None],
-) -> Page[T]:
-    """As `page_before`, for lists that still speak of tokens. Raises InvalidError (page_token)."""
-    listed = page_before(connection, statement, table, read_place(page_token), page_size, read)
-    return Page(listed.found, place_token(listed.place))

@@ -40,7 +40,8 @@ from offhook.store.writer import Writer
 
 T = TypeVar("T")
 Listener = Callable[[Committed], None]
-
+# A traceback costs a millisecond of the event loop: only the first of a sort has one.
+_MAX_TRACED = 100
 
 log = structlog.get_logger()
 
@@ -54,6 +55,7 @@ class Store(Service):
         self.tables = Tables(nouns, command_type)
         self.fault_counts: Counter[str] = Counter()
         """Decisions that raised, by kind."""
+        self._traced: set[tuple[str, str, type[Exception]]] = set()
         self._listeners: list[Listener] = []
         self._writer = Writer(database, self, self.tables)
         count, check = database.reader_count, self._refuse_while_away
@@ -239,4 +241,8 @@ class Store(Service):
             for fault in result.faults:
                 self.fault_counts[fault.kind] += 1
                 what = {"kind": fault.kind, "id": fault.id, "input": fault.input, "is_mended": result.is_done}
-                log.error("store.rule_failed", **what, exc_info=fault.error)
+                sort = fault.kind, fault.input, type(fault.error)
+                is_first = sort not in self._traced and len(self._traced) < _MAX_TRACED
+                self._traced.add(sort)
+                trace = fault.error if is_first else None
+                log.error("store.rule_failed", **what, error=repr(fault.error), exc_info=trace)

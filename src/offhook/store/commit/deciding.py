@@ -30,10 +30,13 @@ class Deciding:
         self._keys = keys
         self._committed = committed
         self._tables = tables
-        self._group = self._new_group()
+        self.has_written = False
+        self._begin()
 
-    def run(self, units: Iterable[Unit]) -> list[Result]:
+    def run(self, units: Sequence[Unit]) -> list[Result]:
         """Decide these. Raises what the database raises; then the whole group has failed."""
+        told = {(tell.kind, tell.id) for unit in units for tell in unit.tells}
+        self._rows.expect(told - self._group.read.keys() - self._group.changed.keys())
         return [self._run(unit) for unit in units]
 
     def run_apart(self, units: Iterable[Unit]) -> list[Result]:
@@ -47,14 +50,14 @@ class Deciding:
         self._committed.changes = list(last.values())
         return results
 
-    def flush(self) -> bool:
-        """Write the rows that have changed. Whether there were any. Raises StaleError, and what the database raises."""
+    def flush(self) -> None:
+        """Write the rows that have changed. Raises StaleError, and what the database raises."""
         writes = self._group.writes()
         if writes:
+            self.has_written = True
             write_rows(self._connection, self._keys, writes, self._entries_before)
         self._committed.changes += writes
         self._committed.orders += self._group.orders
-        return bool(writes)
 
     def _run(self, unit: Unit) -> Result:
         before = len(self._group.events)
@@ -67,7 +70,7 @@ class Deciding:
         mark, forget = self._keys.mark(), _remembering(self._committed)
         self._connection.exec_driver_sql("SAVEPOINT unit")
         self._transaction.begin_change()
-        self._group = self._new_group()
+        self._begin()
         try:
             result = self._run(unit)
             self.flush()
@@ -81,11 +84,12 @@ class Deciding:
             forget()
             result = Result(False, faults=(_fault(unit, error),))
         self._connection.exec_driver_sql("RELEASE SAVEPOINT unit")
-        self._group = self._new_group()
+        self._begin()
         return result
 
-    def _new_group(self) -> Group:
-        return Group(GroupRows(self._connection, self._transaction, self._tables), self._tables.nouns)
+    def _begin(self) -> None:
+        self._rows = GroupRows(self._connection, self._transaction, self._tables)
+        self._group = Group(self._rows, self._tables.nouns)
 
     def _entries_before(self, write: Write) -> Entries | None:
         """The places that the row had in indexes; None if that cannot be told."""

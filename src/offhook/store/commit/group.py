@@ -150,9 +150,9 @@ class GroupCommit:
                         change.error = None
                     elif isinstance(change, Change):
                         self._run_change(change, transaction)
-                has_rows = deciding.flush()
+                deciding.flush()
                 transaction.flush()
-                if has_rows or transaction.has_written:
+                if deciding.has_written or transaction.has_written:
                     marker.write(connection)
                 self._is_committing = True
         except BaseException as error:

@@ -6,7 +6,7 @@ starting; `offhook doctor` lists it. Who asks for that one row alone is told of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -17,13 +17,14 @@ import structlog
 
 from offhook.domain.errors import NotFoundError
 from offhook.domain.noun import NO_NOUNS, Noun, Nouns
+from offhook.domain.place import Place
 from offhook.domain.step import Lookup
 from offhook.domain.times import to_us
 from offhook.store import schema
 from offhook.store.commit.keeping import is_keepable
 from offhook.store.commit.port import Document, Hit, Row, Unreadable
 from offhook.store.commit.tables import IS_OPEN, noun_table
-from offhook.store.paging import Page, page_of
+from offhook.store.paging import Listed, page_before
 from offhook.store.prepared import Prepared, driver_cursor
 from offhook.store.transaction import Transaction
 
@@ -110,9 +111,9 @@ class Tables:
         return rows.decode(found.document).state
 
     def page(
-        self, connection: sa.Connection, kind: str, customer_id: str, *, page_token: str, page_size: int
-    ) -> Page[Any]:
-        """The states of a customer's rows that can be read, newest first. Raises InvalidError (page_token)."""
+        self, connection: sa.Connection, kind: str, customer_id: str, *, before: Place | None, page_size: int
+    ) -> Listed[Any]:
+        """The states of a customer's rows that can be read, newest first, `before` that place if there is one."""
         rows = self.of[kind]
         columns = rows.table.c
         statement = rows.select().where(columns.customer_id == customer_id).add_columns(columns.tm_create, columns.key)
@@ -121,7 +122,7 @@ class Tables:
             document = rows.decode_or_none(found.id, found.document)
             return None if document is None else document.state
 
-        return page_of(connection, statement, rows.table, page_token, page_size, state)
+        return page_before(connection, statement, rows.table, before, page_size, state)
 
     def unreadable(self, connection: sa.Connection) -> Iterator[UnreadableRow]:
         """All that cannot be read. Reads every document there is, a few at a time."""
@@ -142,6 +143,15 @@ class GroupRows:
         self._of = tables.of
         self._dialect_name = connection.dialect.name
         self._cursor = driver_cursor(connection)
+        self._expected: dict[tuple[str, str], list[Any]] = {}
+
+    def expect(self, keys: Collection[tuple[str, str]]) -> None:
+        """These will be asked for: on PostgreSQL all at once costs less than one after another."""
+        for kind in {kind for kind, _ in keys} & self._of.keys():
+            ids = sorted(row_id for one, row_id in keys if one == kind and is_keepable(row_id))
+            select = _select_row(self._of[kind].table.name, self._dialect_name)
+            found = select.fetch_each(self._cursor, [(row_id,) for row_id in ids])
+            self._expected.update(zip(((kind, row_id) for row_id in ids), found, strict=True))
 
     def get(self, kind: str, row_id: str) -> Row | Unreadable | None:
         """The row as it is in the database."""
@@ -149,7 +159,9 @@ class GroupRows:
         if not is_keepable(row_id):
             return None
         rows = self._of[kind]
-        found = _select_row(rows.table.name, self._dialect_name).fetch(self._cursor, (row_id,))
+        found = self._expected.pop((kind, row_id), None)
+        if found is None:
+            found = _select_row(rows.table.name, self._dialect_name).fetch(self._cursor, (row_id,))
         if not found:
             return None
         customer_id, version, document = found[0]

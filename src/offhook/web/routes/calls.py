@@ -7,6 +7,7 @@ from litestar import get, post
 from offhook.domain.catalogue.call import Call
 from offhook.domain.customer import MANAGERS
 from offhook.domain.inputs.call import KIND
+from offhook.domain.place import place_token, read_place
 from offhook.domain.telephony.call_state import CallState
 from offhook.web.asking import AnyRequest, Listing, checked_id, customer_in, page_size_of, services_of
 
@@ -15,13 +16,14 @@ from offhook.web.asking import AnyRequest, Listing, checked_id, customer_in, pag
 async def list_all(request: AnyRequest, page_size: int | None = None, page_token: str = "") -> Listing:
     """The calls, newest first."""
     customer_id = await customer_in(request, MANAGERS)
+    before = read_place(page_token)
     store = services_of(request).store
-    page = await store.read_for_api(
+    listed = await store.read_for_api(
         lambda connection: store.tables.page(
-            connection, KIND, customer_id, page_token=page_token, page_size=page_size_of(page_size)
+            connection, KIND, customer_id, before=before, page_size=page_size_of(page_size)
         )
     )
-    return Listing([state.call for state in page.result], page.next_page_token)
+    return Listing([state.call for state in listed.found], place_token(listed.place))
 
 
 @get("/v1.0/calls/{call_id:str}", tags=["calls"])

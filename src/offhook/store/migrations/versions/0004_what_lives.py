@@ -16,25 +16,6 @@ _PLAIN = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
 
 def upgrade() -> None:
-    op.drop_table("calls")
-    op.create_table(
-        "calls",
-        sa.Column("key", _KEY, autoincrement=False, nullable=False),
-        sa.Column("id", sa.Text(), nullable=False),
-        sa.Column("customer_id", sa.Text(), nullable=False),
-        sa.Column("version", sa.BigInteger(), nullable=False),
-        sa.Column("is_open", sa.Boolean(), nullable=False),
-        sa.Column("is_final", sa.Boolean(), nullable=False),
-        sa.Column("due_at", sa.BigInteger(), nullable=True),
-        sa.Column("document", sa.LargeBinary(), nullable=False),
-        sa.Column("tm_create", sa.BigInteger(), nullable=False),
-        sa.Column("tm_update", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("key"),
-        sa.UniqueConstraint("id"),
-    )
-    op.create_index("calls_customer", "calls", ["customer_id", "tm_create", "key"], unique=False)
-    _partial_index("calls_open", "calls", ["key"], "is_open")
-    _partial_index("calls_due", "calls", ["due_at"], "due_at IS NOT NULL")
     op.create_table(
         "activeflows",
         sa.Column("key", _KEY, autoincrement=False, nullable=False),
