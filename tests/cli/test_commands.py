@@ -148,8 +148,8 @@ def test_the_doctor_names_rows_that_cannot_be_read(tmp_path: Path) -> None:
     assert rows_found()["good"]
     with sqlite3.connect(data / "offhook.db") as database:
         database.execute(
-            "INSERT INTO calls (key, id, customer_id, is_open, channel_id, document, tm_create) "
-            "VALUES (1, 'spoilt', 'c', 1, '', '{}', 1)"
+            "INSERT INTO calls (key, id, customer_id, version, is_open, is_final, document, tm_create, tm_update) "
+            "VALUES (1, 'spoilt', 'c', 1, 1, 0, '{}', 1, 1)"
         )
     finding = rows_found()
     assert not finding["good"]

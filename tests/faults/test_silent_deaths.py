@@ -30,7 +30,7 @@ whole, GroupCommit.commit = GroupCommit.commit, fail
 _PUBLISHING = """
 from offhook.store.commit.group import GroupCommit
 def fail(self, group):
-    if any("publish" in change.run.__qualname__ for change in group):
+    if any("publish" in getattr(getattr(change, "run", None), "__qualname__", "") for change in group):
         raise SystemExit
     whole(self, group)
 whole, GroupCommit.commit = GroupCommit.commit, fail
