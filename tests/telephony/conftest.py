@@ -112,11 +112,12 @@ class Node:
 
 @contextlib.asynccontextmanager
 async def running_node(
-    database: Path, endpoint: AriEndpoint, settings: CallSettings = QUICK, *, takes_calls: bool = True
+    database: Path | str, endpoint: AriEndpoint, settings: CallSettings = QUICK, *, takes_calls: bool = True
 ) -> AsyncIterator[Node]:
-    """A node that is connected. It ends gracefully, unless the test has killed it (see `die`)."""
+    """A node that is connected, on a file or a URL. It ends gracefully, unless the test has killed it (see `die`)."""
     running = Running()
-    store = await running.add(Store(Database(sqlite_url(database)), NOUNS, COMMAND_TYPE))
+    url = database if isinstance(database, str) else sqlite_url(database)
+    store = await running.add(Store(Database(url), NOUNS, COMMAND_TYPE))
     customer_id = await store.read(_first_customer) or new_uuid()
 
     def create(tx: Transaction) -> None:
