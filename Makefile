@@ -39,8 +39,9 @@ test: setup-test ## Set up and run everything that CI runs
 test-all: setup-test ## As test, with many more rounds of killing and of hostile input
 	OFFHOOK_TEST_ROUNDS=20 $(MAKE) --no-print-directory test
 
-bench: setup-test ## Figures: events per second, latency, CPU and memory, with a backlog of a million
+bench: setup-test ## Figures: events per second, latency, CPU and memory with a backlog of a million; what a decision costs
 	$(BIN)/python bench/end_to_end.py
+	$(BIN)/python bench/core.py
 
 docs: setup-test ## Write the generated reference pages anew
 	$(BIN)/python scripts/reference.py
