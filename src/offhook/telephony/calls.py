@@ -33,6 +33,7 @@ from offhook.running.lanes import Lanes
 from offhook.running.runner import Runner
 from offhook.running.timers import Timers
 from offhook.store.commit.committed import Committed
+from offhook.store.commit.port import Row
 from offhook.store.commit.unit import Unit
 from offhook.store.store import Store
 from offhook.switch.port import Switch
@@ -134,11 +135,18 @@ class CallService(Service):
     def _note(self, committed: Committed) -> None:
         for write in committed.changes:
             if write.row.kind == KIND:
+                self._log(write.row)
                 self._live.note(write.row, is_open=write.is_open)
-                call: Call = write.row.document.state.call
-                log.info("call.changed", call_id=call.id, status=call.status, action=call.action.type)
         if committed.everything:
             self._spawn(self._look())
+
+    def _log(self, row: Row) -> None:
+        """What has changed of a call, if a person would say so."""
+        call: Call = row.document.state.call
+        before = self._live.states.get(row.id)
+        is_other = before is not None and (before.call.status, before.call.action.id) != (call.status, call.action.id)
+        if is_other or row.version == 0:
+            log.info("call.changed", call_id=call.id, status=call.status, action=call.action.type)
 
     async def _look(self) -> None:
         self._live.replace(await self._store.read(self._store.tables.open))
