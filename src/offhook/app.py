@@ -29,7 +29,7 @@ from offhook.domain.publication import PublishLimits
 from offhook.domain.retry import RetryPolicy
 from offhook.domain.switch_commands import ToSwitch
 from offhook.folder import DataFolder, Profile
-from offhook.node.service import Closing
+from offhook.node.service import Closing, Service
 from offhook.node.supervisor import Supervisor
 from offhook.outbound.http import HttpSender
 from offhook.running.lanes import Lanes
@@ -45,6 +45,7 @@ from offhook.switch.asterisk.configuration import Rtp
 from offhook.switch.asterisk.embedded import EmbeddedAsterisk
 from offhook.switch.asterisk.installation import default_root, is_installed
 from offhook.switch.asterisk.own import own_asterisk
+from offhook.switch.asterisk.switch import NAME as SWITCH_NAME
 from offhook.switch.asterisk.switch import AsteriskSwitch
 from offhook.switch.asterisk.watch import AsteriskWatch
 from offhook.telephony.calls import CallService, NoCalls, end_open_calls
@@ -193,25 +194,29 @@ class Node:
         return self._asterisk.endpoint
 
     async def _take_calls(self, asterisk: AriEndpoint | None, store: Store) -> CallControl:
-        if asterisk is None:
-            await end_open_calls(store)
-            return NoCalls()
-
-        switch = AsteriskSwitch(asterisk, store.now)
         runner = Runner(store)
         lanes = Lanes(store, runner)
         timers = Timers(store, runner)
+        if asterisk is None:
+            await end_open_calls(store)
+            control = NoCalls(runner, lanes, timers, SWITCH_NAME)
+            await self._run(runner, lanes, timers)
+            return control
+        switch = AsteriskSwitch(asterisk, store.now)
         lanes.register(ToSwitch, switch)
         settings = CallSettings(ring_time=self._settings.switch.ring_time, greeting=self._settings.switch.greeting)
-        service = CallService(store, runner, lanes, timers, switch, partial(owner_of_number, store), settings)
-        for part in (runner, lanes, timers):
-            await self._supervisor.add(part)
+        calls = CallService(store, runner, lanes, timers, switch, partial(owner_of_number, store), settings)
+        await self._run(runner, lanes, timers)
         # The calls are stopped first, while the switch can still be told to end them.
         self._switch = await self._supervisor.add(switch, restart=True)
-        calls = await self._supervisor.add(service)
+        await self._supervisor.add(calls)
         if self._asterisk is not None:
             await self._supervisor.add(AsteriskWatch(self._asterisk, lambda: switch.is_connected), restart=True)
         return calls
+
+    async def _run(self, *services: Service) -> None:
+        for service in services:
+            await self._supervisor.add(service)
 
 
 def open_database(settings: Settings, data: Path) -> Database:

@@ -11,6 +11,7 @@ import socket
 import stat
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -285,7 +286,7 @@ async def test_its_secrets_stay_in_its_folder(tmp_path: Path, capfd: pytest.Capt
         async with aiohttp.ClientSession() as stranger, stranger.get(f"{asterisk.endpoint.url}/channels") as answer:
             assert answer.status == 401
         running = Running()
-        switch = await running.add(AsteriskSwitch(asterisk.endpoint))
+        switch = await running.add(AsteriskSwitch(asterisk.endpoint, lambda: datetime.now(UTC)))
         await eventually(lambda: switch.is_connected, "it is connected")
         os.kill(asterisk.pid, signal.SIGKILL)
         await eventually(lambda: not switch.is_connected, "it is lost")

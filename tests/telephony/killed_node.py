@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 import structlog
+from yarl import URL
 
 from offhook.domain.step import Outcome
 from offhook.domain.switch_commands import SwitchCommand
@@ -34,14 +35,14 @@ BY_US = ("HangUp", "DestroyBridge")
 
 def note_requests(file: Path) -> None:
     """Write every request to Asterisk down, from now on."""
-    whole = AriClient._request
+    whole = AriClient._send
 
-    async def request(self: AriClient, method: str, path: str, *rest: Any) -> Any:
+    async def send(self: AriClient, method: str, url: URL, *rest: Any) -> Any:
         with file.open("a") as lines:
-            lines.write(f"{method} {path}\n")
-        return await whole(self, method, path, *rest)
+            lines.write(f"{method} {url.path}\n")
+        return await whole(self, method, url, *rest)
 
-    AriClient._request = request  # type: ignore[method-assign]
+    AriClient._send = send  # type: ignore[method-assign]
 
 
 def kill_around(store: Store, kind: str, place: str) -> None:

@@ -1,8 +1,9 @@
 """A leg that we make and dial: the smallest noun with commands that must not be done twice, and a node for it.
 
-    python -m tests.telephony.leg DATABASE ENDPOINT PHONE KIND PLACE REQUESTS
+    python -m tests.telephony.leg DATABASE ENDPOINT FAR_END KIND PLACE REQUESTS
 
-makes one to `PHONE` (HOST:PORT) and ends itself by SIGKILL around a command (`tests.telephony.killed_node`).
+makes one to `FAR_END` and ends itself by SIGKILL around a command (`tests.telephony.killed_node`). One whose far end
+answers is given every command that calls do not give yet, one after another, and is hung up.
 """
 
 from __future__ import annotations
@@ -23,9 +24,32 @@ from msgspec.structs import replace
 from offhook.domain.ids import new_uuid
 from offhook.domain.noun import Noun, registry
 from offhook.domain.signature import new_secret
-from offhook.domain.step import Absent, Broken, Ended, Step, Tell, Unknown, made_id
-from offhook.domain.switch_commands import Create, Dial, HangUp, SwitchCommand, ToSwitch
-from offhook.domain.switch_inputs import ChannelEntered, ChannelGone, SwitchConnected, SwitchInput, SwitchLost
+from offhook.domain.step import Absent, Broken, Command, Ended, Step, Tell, Unknown, made_id
+from offhook.domain.switch_commands import (
+    AddToBridge,
+    Create,
+    CreateBridge,
+    DestroyBridge,
+    Dial,
+    Find,
+    HangUp,
+    Play,
+    Record,
+    RemoveFromBridge,
+    Snoop,
+    StopPlayback,
+    StopRecording,
+    SwitchCommand,
+    ToSwitch,
+)
+from offhook.domain.switch_inputs import (
+    ChannelAnswered,
+    ChannelEntered,
+    ChannelGone,
+    SwitchConnected,
+    SwitchInput,
+    SwitchLost,
+)
 from offhook.running.lanes import Lanes
 from offhook.running.runner import Runner
 from offhook.store.commit.tables import noun_table
@@ -54,6 +78,7 @@ class Leg(msgspec.Struct, frozen=True):
     channel_id: str
     is_over: bool = False
     is_dialled: bool = False
+    has_errands: bool = False
     outcomes: tuple[str, ...] = ()
 
 
@@ -64,7 +89,7 @@ def _decide(leg: Leg | None, told: Any, now: datetime) -> Step[Leg]:
         create = Create(id=made_id(channel_id, 1), switch=SWITCH, channel_id=channel_id, endpoint=told.endpoint)
         return Step(Leg(told.customer_id, channel_id), commands=(create,))
     match told:
-        case ChannelEntered() if not leg.is_dialled:
+        case ChannelEntered(channel_id=channel_id) if not leg.is_dialled and channel_id == leg.channel_id:
             dial = Dial(id=made_id(leg.channel_id, 2), switch=SWITCH, channel_id=leg.channel_id)
             return Step(replace(leg, is_dialled=True), commands=(dial,))
         case Ended(command=command, outcome=outcome):
@@ -77,12 +102,45 @@ def _decide(leg: Leg | None, told: Any, now: datetime) -> Step[Leg]:
                     # It may ring, or never will: nobody is dialled a second time.
                     hang_up = HangUp(id=made_id(leg.channel_id, 3), switch=SWITCH, channel_id=leg.channel_id)
                     return Step(ended, commands=(hang_up,))
+                case StopRecording(), _:
+                    both = ((5, leg.channel_id), (6, _snoop(leg)))
+                    return Step(
+                        ended,
+                        commands=tuple(
+                            HangUp(id=made_id(leg.channel_id, number), switch=SWITCH, channel_id=channel_id)
+                            for number, channel_id in both
+                        ),
+                    )
                 case _:
                     return Step(ended)
-        case ChannelGone():
+        case ChannelAnswered() if not leg.has_errands:
+            return Step(replace(leg, has_errands=True), commands=_errands(leg))
+        case ChannelGone(channel_id=channel_id) if channel_id == leg.channel_id:
             return Step(replace(leg, is_over=True))
         case _:
             return Step(leg)
+
+
+def _errands(leg: Leg) -> tuple[Command, ...]:
+    own: dict[str, str] = {"switch": SWITCH, "channel_id": leg.channel_id}
+    ids = [made_id(leg.channel_id, number) for number in range(10, 30)]
+    playback, bridge, recording = ids[:3]
+    return (
+        Play(id=ids[4], playback_id=playback, media=("sound:hello-world",), **own),
+        StopPlayback(id=ids[5], playback_id=playback, **own),
+        Find(id=ids[6], thing="channel", thing_id=leg.channel_id, **own),
+        CreateBridge(id=ids[7], bridge_id=bridge, **own),
+        AddToBridge(id=ids[8], bridge_id=bridge, member_id=leg.channel_id, **own),
+        RemoveFromBridge(id=ids[9], bridge_id=bridge, member_id=leg.channel_id, **own),
+        DestroyBridge(id=ids[10], bridge_id=bridge, **own),
+        Snoop(id=ids[11], snoop_id=_snoop(leg), spy="in", **own),
+        Record(id=ids[12], recording_id=recording, **own),
+        StopRecording(id=ids[13], recording_id=recording, **own),
+    )
+
+
+def _snoop(leg: Leg) -> str:
+    return made_id(leg.channel_id, 4)
 
 
 def _broken(leg: Leg, told: Broken, now: datetime) -> Step[Leg]:
@@ -116,12 +174,11 @@ class LegNode:
         self.leg: Leg | None = None
         """As it was at the start."""
 
-    async def make(self, phone: str) -> None:
-        """Make the leg, to a phone at HOST:PORT."""
+    async def make(self, endpoint: str) -> None:
+        """Make the leg."""
         self.leg_id, customer_id = new_uuid(), new_uuid()
         await self.store.write(lambda tx: add_customer(tx, customer_id, new_secret(), {}))
-        made = Make(customer_id, f"PJSIP/local/sip:me@{phone}")
-        await self.runner.tell_and_wait(Tell("leg", self.leg_id, made))
+        await self.runner.tell_and_wait(Tell("leg", self.leg_id, Make(customer_id, endpoint)))
 
     async def take_up(self) -> None:
         """See whether a node before has made a leg."""
@@ -136,7 +193,7 @@ class LegNode:
                 self.lanes.open(SWITCH)
             case SwitchLost():
                 self.lanes.close(SWITCH)
-            case ChannelEntered() | ChannelGone() if self.leg_id:
+            case ChannelEntered() | ChannelAnswered() | ChannelGone() if self.leg_id:
                 self.runner.tell(Tell("leg", self.leg_id, told), at=at)
             case _:
                 pass
@@ -159,11 +216,11 @@ async def leg_node(database: Path, endpoint: AriEndpoint) -> AsyncIterator[LegNo
         await running.stop()
 
 
-async def _main(database: str, endpoint: str, phone: str, kind: str, place: str, requests: str) -> None:
+async def _main(database: str, endpoint: str, far_end: str, kind: str, place: str, requests: str) -> None:
     note_requests(Path(requests))
     async with leg_node(Path(database), msgspec.json.decode(endpoint, type=AriEndpoint)) as node:
         kill_around(node.store, kind, place)
-        await node.make(phone)
+        await node.make(far_end)
         await asyncio.sleep(60)
 
 

@@ -177,7 +177,7 @@ async def test_what_is_said_comes_back(asterisk: SharedAsterisk, tmp_path: Path)
 async def test_the_echo_follows_the_greeting_at_once_in_each_of_twenty_calls(
     asterisk: SharedAsterisk, tmp_path: Path
 ) -> None:
-    """Within 300 ms on a machine that does nothing else (see the output); the fault was two seconds."""
+    """The fault was two seconds; measured are 65 to 100 ms, also on a busy machine."""
     gaps_s = []
     async with running_node(tmp_path / "db", asterisk.endpoint) as node:
         for number in range(20):
@@ -193,7 +193,7 @@ async def test_the_echo_follows_the_greeting_at_once_in_each_of_twenty_calls(
                 await p.done()
                 await node.saw("call_hungup", number + 1)
     print(f"from the greeting's end to the own voice: at most {max(gaps_s) * 1000:.0f} ms")
-    assert max(gaps_s) < 1
+    assert max(gaps_s) < 0.3
 
 
 async def test_without_a_server_callers_hear_503(asterisk: SharedAsterisk, tmp_path: Path) -> None:

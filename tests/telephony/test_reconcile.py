@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 from datetime import datetime, timedelta
 
+from msgspec.structs import replace
+
 from offhook.domain.inputs.call import HangUpAsked, Lost, Present
-from offhook.domain.step import Tell
+from offhook.domain.step import Pending, Tell
+from offhook.domain.switch_commands import Create
 from offhook.domain.switch_inputs import ChannelGone, SwitchConnected
 from offhook.store.commit.port import Row
 from offhook.telephony.live_calls import LiveCalls
@@ -40,22 +43,22 @@ def connected(
 
 def test_a_call_whose_channel_is_there_is_told_what_it_may_have_missed() -> None:
     _, live = one_call()
-    found = reconcile(live.states, live.channels, connected(CHANNEL, is_up=True))
+    found = reconcile(live.rows, live.channels, connected(CHANNEL, is_up=True))
     assert found.tells == (Tell("call", CALL_ID, Present(True, ())),)
     assert (found.strangers, found.orphans) == ((), ())
 
 
 def test_a_call_whose_channel_is_gone_has_ended_and_with_a_younger_switch_it_is_lost() -> None:
     _, live = one_call()
-    gone = reconcile(live.states, live.channels, connected())
+    gone = reconcile(live.rows, live.channels, connected())
     assert gone.tells == (Tell("call", CALL_ID, ChannelGone(SWITCH, CHANNEL)),)
-    lost = reconcile(live.states, live.channels, connected(at=SOON))
+    lost = reconcile(live.rows, live.channels, connected(at=SOON))
     assert lost.tells == (Tell("call", CALL_ID, Lost()),)
 
 
 def test_whom_and_what_nobody_knows() -> None:
     _, live = one_call()
-    found = reconcile(live.states, live.channels, connected(CHANNEL, "new", created=("nobodys",)))
+    found = reconcile(live.rows, live.channels, connected(CHANNEL, "new", created=("nobodys",)))
     assert found.strangers == (channel("new"),)
     assert found.orphans == ("nobodys",)
 
@@ -64,11 +67,11 @@ def test_a_caller_whom_we_gave_up_is_no_new_one_until_its_channel_has_been_ended
     calls, live = one_call()
     calls.hear(Lost())
     live.note(row_of(calls), is_open=bool(row_of(calls).document.pending))
-    assert (live.count, dict(live.states)) == (0, {})
-    assert reconcile(live.states, live.channels, connected(CHANNEL)).strangers == ()
+    assert (live.count, dict(live.rows)) == (0, {})
+    assert reconcile(live.rows, live.channels, connected(CHANNEL)).strangers == ()
     calls.end_all()
     live.note(row_of(calls), is_open=False)
-    assert reconcile(live.states, live.channels, connected(CHANNEL)).strangers == (channel(),)
+    assert reconcile(live.rows, live.channels, connected(CHANNEL)).strangers == (channel(),)
 
 
 def test_a_call_that_is_about_to_be_committed_is_known() -> None:
@@ -120,3 +123,29 @@ async def test_waiting_until_there_is_none() -> None:
     calls.gone()
     live.note(row_of(calls), is_open=True)
     await asyncio.wait_for(waiting, 1)
+
+
+def outgoing(calls: Calls, *, is_made: bool) -> Row:
+    """The same call, on a channel that we make."""
+    row = row_of(calls)
+    create = Create(id="1", switch=SWITCH, channel_id=CHANNEL, endpoint="PJSIP/somebody")
+    pending = () if is_made else (Pending(1, create),)
+    return replace(row, document=replace(row.document, pending=pending))
+
+
+def test_a_call_whose_channel_is_being_made_is_not_gone() -> None:
+    calls, _ = one_call()
+    to_be_made = {CALL_ID: outgoing(calls, is_made=False)}
+    assert reconcile(to_be_made, {CHANNEL}, connected()).tells == ()
+    assert reconcile(to_be_made, {CHANNEL}, connected(at=SOON)).tells == ()
+    made = {CALL_ID: outgoing(calls, is_made=True)}
+    assert reconcile(made, {CHANNEL}, connected(created=(CHANNEL,))).tells == (
+        Tell("call", CALL_ID, Present(False, (CHANNEL,))),
+    )
+    assert reconcile(made, {CHANNEL}, connected()).tells == (Tell("call", CALL_ID, ChannelGone(SWITCH, CHANNEL)),)
+
+
+def test_another_switchs_calls_are_told_nothing() -> None:
+    _, live = one_call()
+    another = SwitchConnected("another", (), (), SOON)
+    assert reconcile(live.rows, live.channels, another).tells == ()

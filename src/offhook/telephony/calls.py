@@ -19,7 +19,6 @@ from typing import Any
 import structlog
 
 from offhook.domain.catalogue.call import Call
-from offhook.domain.errors import UnavailableError
 from offhook.domain.ids import new_uuid
 from offhook.domain.inputs import activeflow
 from offhook.domain.inputs.call import KIND, Arrived, HangUpAsked, Lost
@@ -129,8 +128,7 @@ class CallService(Service):
 
         Raises NotFoundError, and UnavailableError if that cannot be committed now.
         """
-        state: CallState = await self._runner.ask(customer_id, Tell(KIND, call_id, HangUpAsked()))
-        return state.call
+        return await _hang_up(self._runner, customer_id, call_id)
 
     def _note(self, committed: Committed) -> None:
         for write in committed.changes:
@@ -143,8 +141,9 @@ class CallService(Service):
     def _log(self, row: Row) -> None:
         """What has changed of a call, if a person would say so."""
         call: Call = row.document.state.call
-        before = self._live.states.get(row.id)
-        is_other = before is not None and (before.call.status, before.call.action.id) != (call.status, call.action.id)
+        before = self._live.rows.get(row.id)
+        shown = None if before is None else before.document.state.call
+        is_other = shown is not None and (shown.status, shown.action.id) != (call.status, call.action.id)
         if is_other or row.version == 0:
             log.info("call.changed", call_id=call.id, status=call.status, action=call.action.type)
 
@@ -217,7 +216,7 @@ class CallService(Service):
         if self._losing is not None:
             self._losing.cancel()
             self._losing = None
-        found = reconcile(self._live.states, self._live.channels, connected)
+        found = reconcile(self._live.rows, self._live.channels, connected)
         for tell in found.tells:
             self._runner.tell(tell, at=at)
         for channel in found.strangers:
@@ -278,11 +277,22 @@ async def _logged(work: Coroutine[Any, Any, None]) -> None:
 
 
 class NoCalls:
-    """What the API is given without a phone system."""
+    """What the API is given without a phone system: there are only calls that are over."""
+
+    def __init__(self, runner: Runner, lanes: Lanes, timers: Timers, switch_name: str) -> None:
+        self._runner = runner
+        # What they still have to tell a switch waits for one.
+        lanes.close(switch_name)
+        timers.hold(*_TIMED)
 
     async def hang_up(self, customer_id: str, call_id: str) -> Call:
-        """Raises UnavailableError."""
-        raise UnavailableError("This server runs without a phone system. Start it without --no-switch.")
+        """The call as it ended. Raises NotFoundError, and UnavailableError if the database cannot be written."""
+        return await _hang_up(self._runner, customer_id, call_id)
+
+
+async def _hang_up(runner: Runner, customer_id: str, call_id: str) -> Call:
+    state: CallState = await runner.ask(customer_id, Tell(KIND, call_id, HangUpAsked()))
+    return state.call
 
 
 async def end_open_calls(store: Store) -> None:

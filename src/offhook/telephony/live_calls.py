@@ -15,25 +15,25 @@ class LiveCalls:
     of it is pending: until then one that is still there is no new caller."""
 
     def __init__(self) -> None:
-        self._states: dict[str, CallState] = {}
+        self._rows: dict[str, Row] = {}
         self._channels: dict[str, str] = {}
         self._expected: dict[str, str] = {}
         self._is_empty = asyncio.Event()
         self._is_empty.set()
 
     @property
-    def states(self) -> Mapping[str, CallState]:
+    def rows(self) -> Mapping[str, Row]:
         """The calls that are not over, by id."""
-        return self._states
+        return self._rows
 
     def ids(self) -> list[str]:
         """Those that are not over, and those that are about to be committed."""
-        return [*self._states, *self._expected]
+        return [*self._rows, *self._expected]
 
     @property
     def count(self) -> int:
         """How many calls there are, or are about to be committed."""
-        return len(self._states) + len(self._expected)
+        return len(self._rows) + len(self._expected)
 
     @property
     def channels(self) -> Collection[str]:
@@ -64,19 +64,19 @@ class LiveCalls:
             return
         state: CallState = row.document.state
         self._expected.pop(row.id, None)
-        known = self._states.pop(row.id, None)
-        for channel_id in (*(known.channels if known else ()), *state.channels):
+        known = self._rows.pop(row.id, None)
+        for channel_id in (*(known.document.state.channels if known else ()), *state.channels):
             if self._channels.get(channel_id, row.id) == row.id:
                 self._channels.pop(channel_id, None)
         if is_open:
             self._channels.update(dict.fromkeys(state.channels, row.id))
         if not is_final(state):
-            self._states[row.id] = state
+            self._rows[row.id] = row
         self._look_whether_empty()
 
     def replace(self, rows: Collection[Row]) -> None:
         """These are all open rows: what was known before counts no more."""
-        self._states.clear()
+        self._rows.clear()
         self._channels = {channel_id: call_id for call_id, channel_id in self._expected.items()}
         for row in rows:
             self.note(row, is_open=True)

@@ -9,8 +9,10 @@ import msgspec
 
 from offhook.domain.inputs.call import KIND, Lost, Present
 from offhook.domain.step import Tell
+from offhook.domain.switch_commands import Create, SwitchCommand
 from offhook.domain.switch_inputs import Channel, ChannelGone, SwitchConnected
 from offhook.domain.telephony.call_state import CallState
+from offhook.store.commit.port import Document, Row
 
 
 class Reconciled(msgspec.Struct, frozen=True):
@@ -25,20 +27,31 @@ class Reconciled(msgspec.Struct, frozen=True):
     orphans: tuple[str, ...]
 
 
-def reconcile(calls: Mapping[str, CallState], known: Collection[str], connected: SwitchConnected) -> Reconciled:
-    """`calls` are those of this switch that are not over, by id, `known` all channels of which anything is pending."""
-    callers = {channel.id: channel for channel in connected.callers}
+def reconcile(calls: Mapping[str, Row], known: Collection[str], connected: SwitchConnected) -> Reconciled:
+    """`calls` are the rows of those that are not over, by id, `known` all channels of which anything is pending."""
+    there = {channel.id: channel.is_up for channel in connected.callers}
+    # Of a channel that we made it is not told whether it is up.
+    there |= dict.fromkeys(connected.created, False)
+    news = {call_id: _news(row.document, there, connected) for call_id, row in calls.items()}
     return Reconciled(
-        tells=tuple(Tell(KIND, call_id, _news(state, callers, connected)) for call_id, state in calls.items()),
+        tells=tuple(Tell(KIND, call_id, told) for call_id, told in news.items() if told is not None),
         strangers=tuple(channel for channel in connected.callers if channel.id not in known),
         orphans=tuple(channel_id for channel_id in connected.created if channel_id not in known),
     )
 
 
-def _news(state: CallState, callers: Mapping[str, Channel], connected: SwitchConnected) -> Present | ChannelGone | Lost:
-    channel = callers.get(state.channel_id)
-    if channel is not None:
-        return Present(channel.is_up, connected.created)
+def _news(
+    document: Document[CallState, SwitchCommand], there: Mapping[str, bool], connected: SwitchConnected
+) -> Present | ChannelGone | Lost | None:
+    """What a call has to know; None if that is nothing."""
+    state = document.state
+    if state.switch != connected.switch:
+        return None
+    if state.channel_id in there:
+        return Present(there[state.channel_id], connected.created)
+    if any(isinstance(one.command, Create) and one.command.channel_id == state.channel_id for one in document.pending):
+        # It is not gone: it is not there yet.
+        return None
     if datetime.fromisoformat(state.call.tm_create) < connected.started_at:
         # This switch process is younger than the call: the one that had it died.
         return Lost()

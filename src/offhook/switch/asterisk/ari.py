@@ -1,7 +1,7 @@
 """The Asterisk REST Interface over aiohttp: commands, and the stream of events.
 
 https://docs.asterisk.org/Configuration/Interfaces/Asterisk-REST-Interface-ARI/ (Asterisk 16 to 22). What the events
-mean is not decided here (see `mapping`).
+mean is not decided here (see `inputs`).
 """
 
 from __future__ import annotations
