@@ -28,7 +28,14 @@ from offhook.domain.step import (
     Unknown,
 )
 from offhook.domain.switch_commands import HangUp, Ring
-from offhook.domain.switch_inputs import ChannelAnswered, ChannelEntered, ChannelGone, PlaybackFinished
+from offhook.domain.switch_inputs import (
+    ChannelAnswered,
+    ChannelEntered,
+    ChannelGone,
+    ChannelRinging,
+    PlaybackFinished,
+    SwitchInput,
+)
 from offhook.domain.telephony import call as call_noun
 from offhook.domain.telephony.call import CALL
 from offhook.domain.telephony.call_state import CallState, Timer
@@ -52,6 +59,7 @@ def call_told(calls: Calls) -> list[Any]:
     channels = [CHANNEL, "another", getattr(work, "channel_id", "none")]
     return [
         arrived(),
+        *(ChannelRinging(SWITCH, one) for one in channels),
         *(ChannelAnswered(SWITCH, one) for one in channels),
         *(ChannelEntered(SWITCH, one) for one in channels),
         *(ChannelGone(SWITCH, one, 17, 486) for one in channels),
@@ -97,6 +105,9 @@ def test_the_samples_hold_every_input_that_there_is() -> None:
     calls.arrive()
     assert {type(told) for told in call_told(calls)} == set(get_args(call_noun.Input))
     assert {type(told) for told in flow_told(calls)} == set(get_args(flow_noun.Input))
+    # Whatever a switch tells of a channel, its call is told.
+    of_channels = {told for told in get_args(SwitchInput) if "channel_id" in told.__struct_fields__}
+    assert of_channels <= set(get_args(call_noun.Input))
 
 
 def ended_calls() -> Calls:

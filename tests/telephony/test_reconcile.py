@@ -108,10 +108,21 @@ def test_channels_that_are_made_for_a_call_are_its_own_as_long_as_it_has_them() 
 def test_what_was_read_anew_replaces_what_was_known() -> None:
     calls, live = one_call()
     live.expect("expected", "another")
-    live.replace([])
+    live.replace([], ())
     assert (set(live.channels), live.ids()) == ({"expected"}, ["another"])
-    live.replace([row_of(calls)])
+    live.replace([row_of(calls)], ())
     assert set(live.channels) == {CHANNEL, "expected"}
+
+
+def test_what_was_told_while_it_was_read_is_known_better() -> None:
+    calls, live = one_call()
+    read_before = [row_of(calls)]
+    live.replace([], {CALL_ID})
+    assert (set(live.channels), live.count) == ({CHANNEL}, 1), "it was made since"
+    calls.hear(ChannelGone(SWITCH, CHANNEL))
+    live.note(row_of(calls), is_open=False)
+    live.replace(read_before, {CALL_ID})
+    assert (set(live.channels), live.count) == (set(), 0), "it ended since"
 
 
 async def test_waiting_until_there_is_none() -> None:

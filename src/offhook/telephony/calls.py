@@ -19,10 +19,11 @@ from typing import Any
 import structlog
 
 from offhook.domain.catalogue.call import Call
+from offhook.domain.errors import UnavailableError
 from offhook.domain.ids import new_uuid
 from offhook.domain.inputs import activeflow
 from offhook.domain.inputs.call import KIND, Arrived, HangUpAsked, Lost
-from offhook.domain.step import Tell
+from offhook.domain.step import Tell, Unavailable
 from offhook.domain.switch_commands import HangUp, HangUpCause
 from offhook.domain.switch_inputs import Channel, ChannelArrived, SwitchConnected, SwitchInput, SwitchLost
 from offhook.domain.telephony.call_state import CallState
@@ -48,6 +49,9 @@ OwnerOfNumber = Callable[[str], Awaitable[str | None]]
 _TIMED = (KIND, activeflow.KIND)
 _FINISH_S = 2.0
 _AT_ONCE = 200
+_LOOK_AGAIN_S = 0.5
+_FIRST_PAUSE_S = 0.2
+_LONGEST_PAUSE_S = 2.0
 
 _Heard = list[tuple[SwitchInput, datetime]]
 
@@ -77,6 +81,9 @@ class CallService(Service):
         self._opening: dict[str, _Heard] = {}
         self._early: _Heard | None = []
         self._tasks: set[asyncio.Task[None]] = set()
+        # Whether what was committed is not known, and the calls that were told of since it is being read.
+        self._is_behind = self._is_looking = False
+        self._touched: set[str] = set()
         self._losing: asyncio.TimerHandle | None = None
         self._connection_count = 0
         self._is_stopping = False
@@ -98,6 +105,7 @@ class CallService(Service):
 
     async def start(self) -> None:
         """Find out which calls are open."""
+        self._is_behind = True
         await self._look()
 
     async def run(self) -> None:
@@ -119,9 +127,19 @@ class CallService(Service):
             await self._wait_until_empty(_FINISH_S)
         if self._losing is not None:
             self._losing.cancel()
+        await self._refuse_the_rest()
         for task in self._tasks:
             task.cancel()
         self._stopped.set()
+
+    async def _refuse_the_rest(self) -> None:
+        """Whoever is just being let in, or refused, hears so before nobody is here any more."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_FINISH_S)
+        if self._opening:
+            ends = [asyncio.create_task(self._end(channel_id)) for channel_id in self._opening]
+            await asyncio.wait(ends, timeout=_FINISH_S)
+            self._tasks.update(ends)
 
     async def hang_up(self, customer_id: str, call_id: str) -> Call:
         """Hang a call up; the call, `terminating` until the switch has ended it. One that is over stays as it is.
@@ -135,7 +153,9 @@ class CallService(Service):
             if write.row.kind == KIND:
                 self._log(write.row)
                 self._live.note(write.row, is_open=write.is_open)
+                self._touched.add(write.row.id)
         if committed.everything:
+            self._is_behind = True
             self._spawn(self._look())
 
     def _log(self, row: Row) -> None:
@@ -148,7 +168,24 @@ class CallService(Service):
             log.info("call.changed", call_id=call.id, status=call.status, action=call.action.type)
 
     async def _look(self) -> None:
-        self._live.replace(await self._store.read(self._store.tables.open))
+        """Find out which calls are open, as often as that is not known."""
+        if self._is_looking:
+            return
+        self._is_looking = True
+        try:
+            while self._is_behind:
+                self._is_behind = False
+                self._touched.clear()
+                try:
+                    rows = await self._store.read(self._store.tables.open)
+                except UnavailableError:
+                    self._is_behind = True
+                    await asyncio.sleep(_LOOK_AGAIN_S)
+                    continue
+                if not self._is_behind:
+                    self._live.replace([row for row in rows if row.kind == KIND], self._touched)
+        finally:
+            self._is_looking = False
 
     def _take(self, told: SwitchInput, at: datetime) -> None:
         if self._early is not None:
@@ -200,6 +237,9 @@ class CallService(Service):
         self._runner.tell(Tell(KIND, call_id, Arrived(call_id, customer_id, channel, self._actions)), at=at)
         for told, heard_at in waiting:
             self._pass_on(channel.id, told, heard_at)
+        if not self._switch.is_connected:
+            # It was given up before this call was there?
+            self._expect_switch()
         await self._runner.tell_and_wait()
         if self._live.give_up(call_id):
             # A rule raised: that is in the log.
@@ -208,7 +248,10 @@ class CallService(Service):
     async def _end(self, channel_id: str, cause: HangUpCause = HangUpCause.CONGESTION) -> None:
         """End a channel that is nobody's. One that stays comes up again when the switch is connected again."""
         command = HangUp(id=new_uuid(), switch=self._switch.switch_name, channel_id=channel_id, cause=cause)
-        outcome = await self._switch.carry_out(command)
+        pause_s = _FIRST_PAUSE_S
+        while isinstance(outcome := await self._switch.carry_out(command), Unavailable) and self._switch.is_connected:
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
         log.info("call.channel_ended", channel_id=channel_id, outcome=type(outcome).__name__)
 
     def _reconcile(self, connected: SwitchConnected, at: datetime) -> None:

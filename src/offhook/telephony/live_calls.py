@@ -74,12 +74,15 @@ class LiveCalls:
             self._rows[row.id] = row
         self._look_whether_empty()
 
-    def replace(self, rows: Collection[Row]) -> None:
-        """These are all open rows: what was known before counts no more."""
-        self._rows.clear()
-        self._channels = {channel_id: call_id for call_id, channel_id in self._expected.items()}
+    def replace(self, rows: Collection[Row], touched: Collection[str]) -> None:
+        """These are all open rows, but for calls that were `touched` since they were read: those are known better."""
+        rest = {call_id: row for call_id, row in self._rows.items() if call_id in touched}
+        channels = {channel_id: call_id for channel_id, call_id in self._channels.items() if call_id in touched}
+        expected = {channel_id: call_id for call_id, channel_id in self._expected.items()}
+        self._rows, self._channels = rest, channels | expected
         for row in rows:
-            self.note(row, is_open=True)
+            if row.id not in touched:
+                self.note(row, is_open=True)
         self._look_whether_empty()
 
     async def wait_until_empty(self) -> None:

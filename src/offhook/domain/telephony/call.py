@@ -26,7 +26,13 @@ from offhook.domain.inputs.call import KIND, Arrived, Begin, FlowEnded, HangUpAs
 from offhook.domain.noun import Noun
 from offhook.domain.step import Broken, Delete, Due, Ended, Refusal, Step, made_id
 from offhook.domain.switch_commands import Find, Follow, Ring
-from offhook.domain.switch_inputs import ChannelAnswered, ChannelEntered, ChannelGone, PlaybackFinished
+from offhook.domain.switch_inputs import (
+    ChannelAnswered,
+    ChannelEntered,
+    ChannelGone,
+    ChannelRinging,
+    PlaybackFinished,
+)
 from offhook.domain.telephony import echo
 from offhook.domain.telephony.call_moves import begin, end, fail, over, ring, up
 from offhook.domain.telephony.call_outcomes import ended
@@ -34,7 +40,7 @@ from offhook.domain.telephony.call_state import Answering, CallDraft, CallState,
 from offhook.domain.telephony.hangup_reason import hangup_reason
 from offhook.domain.times import rfc3339
 
-Heard = ChannelEntered | ChannelAnswered | ChannelGone | PlaybackFinished | Present | Lost
+Heard = ChannelEntered | ChannelRinging | ChannelAnswered | ChannelGone | PlaybackFinished | Present | Lost
 """What is said of the call's channels."""
 
 Input = Arrived | Heard | HangUpAsked | Delete | Begin | FlowEnded | Ended | Due
@@ -136,6 +142,8 @@ def _hear(draft: CallDraft, told: Heard) -> None:
         case ChannelEntered(channel_id=channel_id):
             if isinstance(state.work, Echoing) and channel_id == state.work.channel_id and not state.is_ending:
                 echo.entered(draft, state.work)
+        case ChannelRinging():
+            pass  # no channel of ours is dialled before the caller is answered
         case ChannelGone():
             _channel_gone(draft, told)
         case PlaybackFinished():

@@ -187,6 +187,8 @@ class _Attempt:
                 self._take(noun, row, said)
             elif row is None and type(said.tell.input) in noun.creates:
                 self._create(noun, said)
+            elif isinstance(row, Unreadable) and self._unit.is_asked and said.teller is None:
+                raise self._fault(said, ValueError("the row cannot be read"), said.teller)
             else:
                 self._refuse(said, _missing(said.tell))
 

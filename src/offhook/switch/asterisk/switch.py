@@ -28,15 +28,15 @@ from typing import Any
 import msgspec
 import structlog
 
-from offhook.domain.step import Outcome
-from offhook.domain.switch_commands import SwitchCommand
+from offhook.domain.ids import new_uuid
+from offhook.domain.step import Outcome, Unavailable
+from offhook.domain.switch_commands import Follow, SwitchCommand
 from offhook.domain.switch_inputs import SwitchConnected, SwitchInput, SwitchLost
 from offhook.node.service import Service
 from offhook.switch.asterisk.ari import (
     APPLICATION,
     AriClient,
     AriEndpoint,
-    AriRefusedError,
     NoSuchChannelError,
     SwitchUnavailableError,
 )
@@ -54,8 +54,6 @@ _LONGEST_PAUSE_S = 5.0
 _WANTED = {"allowed": [{"type": name} for name in EVENT_TYPES]}
 # Asterisk answers each at once; more at a time only queue up in it.
 _FOLLOWED_AT_ONCE = 16
-# What Asterisk answers when there is nothing to subscribe to.
-_NO_SOURCE = 422
 
 _BEAT = "offhook-beat"
 _BEAT_PATIENCE_S = 3.0
@@ -202,11 +200,9 @@ class AsteriskSwitch(Service):
 
     async def _follow(self, channel_id: str) -> None:
         """Have the channel's end told wherever it is by then, unless it has ended."""
-        try:
-            await self._ari.post(f"applications/{APPLICATION}/subscription", eventSource=f"channel:{channel_id}")
-        except AriRefusedError as error:
-            if error.status != _NO_SOURCE:
-                raise
+        command = Follow(id=new_uuid(), switch=NAME, channel_id=channel_id)
+        if isinstance(await self.carry_out(command), Unavailable):
+            raise SwitchUnavailableError(f"Asterisk does not let us follow the channel {channel_id}.")
 
     def _take(self, message: bytes, at: datetime) -> None:
         event: Any = None

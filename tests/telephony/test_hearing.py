@@ -1,0 +1,130 @@
+"""What is heard comes to the calls it is about, whatever else goes on: with a switch that the test plays."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from offhook.domain.step import Done, Unavailable
+from offhook.domain.switch_commands import HangUp
+from offhook.domain.switch_inputs import ChannelArrived, ChannelGone, ChannelRinging
+from offhook.store.database import sqlite_url
+from tests.faults.wire import AnswerLosingWire
+from tests.postgres import Postgres
+from tests.telephony.played import PATIENT, SWITCH, Telephony, caller, telephony
+
+# As long as it takes to be told late.
+SETTLED_S = 0.5
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return sqlite_url(tmp_path / "db")
+
+
+async def arrives_while_everything_is_read_again(node: Telephony) -> None:
+    node.slow_look()
+    node.forget_what_was_committed()
+    await asyncio.sleep(0.05)
+    node.switch.tell(ChannelArrived(caller()))
+    await node.saw("call_created")
+    await asyncio.sleep(SETTLED_S)
+
+
+async def test_a_call_that_came_while_everything_was_read_again_is_known_and_its_end_heard(url: str) -> None:
+    async with telephony(url) as node:
+        await arrives_while_everything_is_read_again(node)
+        assert node.calls.live_count == 1
+        node.switch.tell(ChannelGone(SWITCH, "c1", 16))
+        await node.saw("call_hungup")
+
+
+async def test_a_call_that_came_while_everything_was_read_again_is_one_after_a_reconnect(url: str) -> None:
+    async with telephony(url) as node:
+        await arrives_while_everything_is_read_again(node)
+        node.switch.lose()
+        node.switch.connect(caller())
+        await asyncio.sleep(SETTLED_S)
+        assert node.types.count("call_created") == 1
+
+
+async def test_a_call_that_ended_while_everything_was_read_again_is_over(url: str) -> None:
+    async with telephony(url) as node:
+        node.switch.tell(ChannelArrived(caller()))
+        await node.saw("call_ringing")
+        node.slow_look()
+        node.forget_what_was_committed()
+        await asyncio.sleep(0.05)
+        node.switch.tell(ChannelGone(SWITCH, "c1", 16))
+        await node.saw("call_hungup")
+        await asyncio.sleep(SETTLED_S)
+        assert node.calls.live_count == 0
+
+
+async def test_lost_commit_answers_leave_no_ghosts(postgres: Postgres) -> None:
+    """A group in doubt is run again right after everything came to be unknown."""
+    wire = AnswerLosingWire(postgres.port, carried_out=False)
+    url = postgres.new_database().replace(f":{postgres.port}/", f":{wire.port}/")
+    async with telephony(url) as node:
+        for number in range(100):
+            node.switch.tell(ChannelArrived(caller(f"c{number}")))
+        await node.saw("call_ringing", 100, 60)
+        wire.losing = True
+        for number in range(30):
+            node.switch.tell(ChannelGone(SWITCH, f"c{number}", 16))
+            await node.saw("call_hungup", number + 1, 30)
+        wire.losing = False
+        await asyncio.sleep(SETTLED_S)
+        assert wire.lost_count > 3
+        assert node.calls.live_count == 70
+    wire.close()
+
+
+async def test_a_stop_refuses_a_caller_who_is_just_being_let_in(url: str) -> None:
+    async with telephony(url) as node:
+        node.owner_delay_s = 0.3
+        node.switch.tell(ChannelArrived(caller()))
+        await asyncio.sleep(0.05)
+    assert [command.channel_id for command in node.switch.done if isinstance(command, HangUp)] == ["c1"]
+    assert node.types == []
+
+
+async def test_a_stop_waits_for_refusals_under_way(url: str) -> None:
+    async with telephony(url, msgspec.structs.replace(PATIENT, max_live_calls=0)) as node:
+        node.switch.delay_s = 0.1
+        node.switch.tell(ChannelArrived(caller()))
+        await asyncio.sleep(0.02)
+    assert [command.channel_id for command in node.switch.done] == ["c1"]
+
+
+async def test_a_refusal_that_did_not_come_through_is_repeated(url: str) -> None:
+    async with telephony(url) as node:
+        node.takes_calls = False
+        answers = iter([Unavailable(), Unavailable()])
+        node.switch.answer = lambda _: next(answers, Done())
+        node.switch.tell(ChannelArrived(caller()))
+        await asyncio.sleep(1)
+        assert len(node.switch.done) == 3
+
+
+async def test_that_a_callers_channel_rings_does_no_harm(url: str) -> None:
+    async with telephony(url) as node:
+        node.switch.tell(ChannelArrived(caller()))
+        await node.saw("call_ringing")
+        node.switch.tell(ChannelRinging(SWITCH, "c1"))
+        node.switch.tell(ChannelGone(SWITCH, "c1", 16))
+        await node.saw("call_hungup")
+        assert node.types == ["call_created", "call_ringing", "call_hungup"]
+
+
+async def test_a_caller_who_is_let_in_after_the_switch_was_given_up_is_given_up_too(url: str) -> None:
+    async with telephony(url, msgspec.structs.replace(PATIENT, lost_after=timedelta(seconds=0.2))) as node:
+        node.owner_delay_s = 0.5
+        node.switch.tell(ChannelArrived(caller()))
+        node.switch.lose()
+        await node.saw("call_hungup")
+        assert node.types == ["call_created", "call_hungup"]
