@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from tests.sipp.phone import sipp_command
 
 SCENARIO = Path(__file__).parents[2] / "scripts" / "call.xml"
 WHOLE_CALL = ["call_created", "call_ringing", "call_answered", "call_updated", "call_updated", "call_hungup"]
+IS_LONG = int(os.environ.get("OFFHOOK_TEST_ROUNDS", "2")) > 2
 # One for each of its actions: it rings, is answered, hears the greeting, and then itself.
 WHOLE_FLOW = ["activeflow_created", *["activeflow_updated"] * 4, "activeflow_deleted"]
 
@@ -32,9 +34,10 @@ class PhoneServer(OffhookServer):
         self.sip = f"127.0.0.1:{free_port()}"
         super().__init__(data, "--sip", self.sip, OFFHOOK_SWITCH__RING_TIME="300ms")
 
-    def dial(self, folder: Path, talk_s: float = 1.0) -> subprocess.Popen[bytes]:
-        """Call from a real phone, talk, hang up."""
-        arguments = ["-sf", str(SCENARIO), "-s", "+15559876543", "-i", "127.0.0.1", "-m", "1", "-nostdin"]
+    def dial(self, folder: Path, talk_s: float = 1.0, count: int = 1, rate: int = 10) -> subprocess.Popen[bytes]:
+        """Call from a real phone, talk, hang up; so many times, so many a second."""
+        arguments = ["-sf", str(SCENARIO), "-s", "+15559876543", "-i", "127.0.0.1", "-m", str(count), "-r", str(rate)]
+        arguments += ["-nostdin"]
         return subprocess.Popen(
             [*sipp_command(), *arguments, "-d", str(int(talk_s * 1000)), "-timeout", "60", self.sip],
             cwd=folder,
@@ -188,3 +191,26 @@ def test_a_stop_ends_calls_and_says_so(server: PhoneServer, receiver: Receiver, 
     assert not Path(f"/proc/{asterisk}").exists()
     phone.kill()
     phone.wait()
+
+
+@pytest.mark.skipif(not IS_LONG, reason="in `make test-all`")
+@pytest.mark.timeout(180)
+def test_a_server_that_stood_still_for_ten_seconds_under_load_loses_no_call(
+    server: PhoneServer, receiver: Receiver, tmp_path: Path
+) -> None:
+    """Asterisk closes a stream that it cannot write to; what happened meanwhile is found out."""
+    phone = server.dial(tmp_path, talk_s=1.0, count=150, rate=30)
+    wait_for(receiver, "call_answered")
+    assert server.process is not None
+    server.process.send_signal(signal.SIGSTOP)
+    time.sleep(10)
+    server.process.send_signal(signal.SIGCONT)
+    phone.wait(90)
+    wait_until(
+        lambda: all(call["status"] == "hangup" for call in server.ask("GET", "/v1.0/calls")["result"]),
+        "no call is open",
+        60,
+    )
+    wait_until(lambda: types(receiver).count("call_hungup") == types(receiver).count("call_created"), "all ends", 60)
+    ends = [one.subject for one in arrivals(receiver) if one.type == "call_hungup"]
+    assert len(ends) == len(set(ends)) > 10

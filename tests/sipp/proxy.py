@@ -11,9 +11,15 @@ from offhook.switch.asterisk.ari import AriEndpoint
 
 
 class Proxy:
-    """Passes TCP connections on to `url`'s host and port, until they are cut."""
+    """Passes TCP connections on to `url`'s host and port, until they are cut.
+
+    What is asked for on them, first lines of HTTP, is kept in `asked`. A connection on which one of `stalled` is asked
+    for gets no answer any more.
+    """
 
     def __init__(self, url: str) -> None:
+        self.asked: list[str] = []
+        self.stalled: tuple[str, ...] = ()
         parts = urlsplit(url)
         assert parts.hostname
         assert parts.port
@@ -45,8 +51,24 @@ class Proxy:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there_reader, there_writer = await asyncio.open_connection(*self._to)
         self._writers |= {writer, there_writer}
-        await asyncio.gather(_pass_on(reader, there_writer), _pass_on(there_reader, writer))
+        await asyncio.gather(self._pass_requests_on(reader, there_writer), _pass_on(there_reader, writer))
         self._writers -= {writer, there_writer}
+
+    async def _pass_requests_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        is_stalled = False
+        try:
+            while chunk := await reader.read(65_536):
+                line = chunk.partition(b"\r\n")[0].decode("latin-1")
+                if line.endswith("HTTP/1.1"):
+                    self.asked.append(line)
+                    is_stalled = is_stalled or any(path in line for path in self.stalled)
+                if not is_stalled:
+                    writer.write(chunk)
+                    await writer.drain()
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
 
 
 async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

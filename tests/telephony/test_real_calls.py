@@ -29,6 +29,10 @@ ANSWERED = ["call_created", "call_ringing", "call_answered", "call_updated", "ca
 WHOLE_FLOW = ["activeflow_created", *["activeflow_updated"] * 4, "activeflow_deleted"]
 
 
+# How often the stream is cut while calls begin and end.
+CUTS = 12 if int(os.environ.get("OFFHOOK_TEST_ROUNDS", "2")) > 2 else 4
+
+
 async def nothing_left(asterisk: SharedAsterisk) -> None:
     """No channel and no bridge stays behind."""
     async with AriClient(asterisk.endpoint) as ari:
@@ -362,3 +366,36 @@ async def test_a_switch_out_of_reach_for_too_long_leaves_no_call_open(asterisk: 
             # The switch still had the caller; that is no new call.
             await p.done()
             assert later.types() == []
+
+
+async def test_however_often_the_stream_is_cut_each_call_has_its_events_once(
+    asterisk: SharedAsterisk, tmp_path: Path
+) -> None:
+    """Cuts while calls begin and end: what happened meanwhile is found out."""
+    proxy = Proxy(asterisk.endpoint.url)
+    await proxy.start()
+    async with running_node(tmp_path / "db", proxy.endpoint_for(asterisk.endpoint)) as node:
+        for round_ in range(CUTS):
+            async with phone(
+                "caller_hangs_up", asterisk.sip, tmp_path / f"{round_}", call_count=3, pause_ms=600 + 200 * round_
+            ) as p:
+                # Whoever calls while nobody is connected is refused.
+                count = 3 * (round_ + 1)
+                await eventually(
+                    lambda count=count: node.types().count("call_created") == count,  # type: ignore[misc]
+                    "they have begun",
+                )
+                proxy.cut()
+                await p.done()
+        await eventually(lambda: node.calls.live_count == 0, "no call is open", 30)
+        calls = await node.all_calls()
+        assert len(calls) == 3 * CUTS
+        for call in calls:
+            types = node.types(call.id)
+            assert types[0] == "call_created"
+            assert types[-1] == "call_hungup"
+            assert all(types.count(name) == 1 for name in ("call_created", "call_hungup")), types
+            assert types.count("call_answered") <= 1
+            assert node.flow_types(call.activeflow_id).count("activeflow_deleted") == 1
+    await proxy.stop()
+    await nothing_left(asterisk)
