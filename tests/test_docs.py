@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from offhook.web.errors import STATUS_OF, STATUSES
+
 ROOT = Path(__file__).parents[1]
 SCRIPT = runpy.run_path(str(ROOT / "scripts" / "reference.py"))
 
@@ -16,6 +18,12 @@ SCRIPT = runpy.run_path(str(ROOT / "scripts" / "reference.py"))
 def test_a_reference_page_is_up_to_date(name: str) -> None:
     written = (ROOT / "docs" / "reference" / name).read_text(encoding="utf-8")
     assert written == SCRIPT["PAGES"][name](), f"docs/reference/{name} is old: run `make docs`"
+
+
+def test_the_page_of_errors_has_every_status() -> None:
+    listed = {(code, status) for code, status, _ in STATUSES}
+    assert set(STATUS_OF.values()) | {(405, "NOT_FOUND"), (409, "ALREADY_EXISTS"), (500, "INTERNAL")} == listed
+    assert "retry_after_s" not in (ROOT / "docs" / "reference" / "errors.md").read_text(encoding="utf-8")
 
 
 def test_every_link_in_the_docs_leads_somewhere() -> None:

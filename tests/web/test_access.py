@@ -69,6 +69,14 @@ def test_a_deleted_key_and_an_old_password_are_refused_at_once(server: OffhookSe
     assert server.request("GET", "/v1.0/customer", token=person.log_in())[0] == 200
 
 
+def test_a_deleted_customer_says_when(server: OffhookServer, person: Person) -> None:
+    deleted = server.ask("DELETE", f"/v1.0/customers/{person.customer['id']}")
+    assert deleted["status"] == "deleted"
+    assert deleted["tm_delete"] == deleted["tm_update"]
+    assert deleted["tm_delete"] > deleted["tm_create"]
+    assert deleted["webhook_disabled_reason"] == ""
+
+
 def test_the_webhook_secret_is_shown_to_its_own_customer_only(server: OffhookServer, person: Person) -> None:
     own = person.request("GET", "/v1.0/customer")[1]
     assert str(own["webhook_secret"]).startswith("whsec_")

@@ -220,6 +220,9 @@ def _as_ours(error: Exception, request: Request[Any, Any, Any]) -> Exception:
             )
         case HTTPException(status_code=413):
             return TooLargeError("The body is too large.", field="body")
+        case HTTPException(status_code=500, detail="client disconnected prematurely"):
+            # Nobody hears it, and it is no fault of ours.
+            return InvalidError("The connection was closed before the body was complete.", field="body")
         case RecursionError() | UnicodeDecodeError():
             # What decoding a body may raise beside its own errors.
             return InvalidError(
