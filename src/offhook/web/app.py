@@ -273,4 +273,5 @@ def _routes() -> list[Any]:
         *(deliveries.list_all, deliveries.stats),
         *(calls.list_all, calls.show, calls.hang_up),
         *(system.healthz, system.readyz, system.ping, system.metrics, system.openapi, system.docs),
+        *(system.docs_style, system.docs_script, system.favicon),
     ]

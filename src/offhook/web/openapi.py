@@ -6,6 +6,7 @@ from typing import Any
 
 from offhook.web.errors import REASONS, STATUSES
 from offhook.web.names import takes_customer_id
+from offhook.web.openapi_examples import EXAMPLES
 from offhook.web.openapi_values import PARAMETERS, VALUES
 
 _SECURITY = {
@@ -83,7 +84,9 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
         for field, values in fields.items():
             _allow_only(schemas[schema]["properties"][field], values)
     for path, operations in document["paths"].items():
-        for operation in operations.values():
+        for method, operation in operations.items():
+            if (method, path) in EXAMPLES:
+                operation["requestBody"]["content"]["application/json"]["example"] = EXAMPLES[method, path]
             _add_errors(operation)
             _complete_parameters(path, operation)
             _close_body(operation, schemas)
