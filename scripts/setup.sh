@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Everything that Offhook needs to run (`scripts/setup.sh run`) or to be tested (`scripts/setup.sh test`), inside .venv.
+# `scripts/setup.sh python` says which Python that would be made with.
 # Safe to repeat: what is there and up to date is left alone.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -17,14 +18,29 @@ done_with() { mkdir -p "$stamps" && echo "$2" >"$stamps/$1"; }
 
 need() { command -v "$1" >/dev/null || fail "$1 is missing. On Debian: apt-get install $2"; }
 
-make_environment() {
+is_new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
+has_venv() { "$1" -c 'import venv, ensurepip' 2>/dev/null; }
+
+# The distribution's, if it will do: one that somebody built by hand is mostly built without profiles, and slower.
+choose_python() {
+    local own=/usr/bin/python3
+    if [ -x "$own" ] && is_new_enough "$own" && has_venv "$own"; then
+        echo "$own"
+        return
+    fi
     need python3 python3
-    python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+    is_new_enough python3 ||
         fail "python3 is $(python3 -V | cut -d' ' -f2), and 3.11 is needed. On Debian 12 or later: apt-get install python3"
-    python3 -c 'import venv, ensurepip' 2>/dev/null || fail "python3 has no venv. On Debian: apt-get install python3-venv"
+    has_venv python3 || fail "python3 has no venv. On Debian: apt-get install python3-venv"
+    command -v python3
+}
+
+make_environment() {
+    local python
     [ -x .venv/bin/python ] && .venv/bin/python -c '' 2>/dev/null && return
-    say "making the virtual environment"
-    python3 -m venv .venv
+    python=$(choose_python)
+    say "making the virtual environment with $python"
+    "$python" -m venv .venv
 }
 
 # $1: run | test
@@ -119,5 +135,8 @@ test)
 call)
     unpack_sipp
     ;;
-*) fail "say run, test or call" ;;
+python)
+    choose_python
+    ;;
+*) fail "say run, test, call or python" ;;
 esac

@@ -54,8 +54,8 @@ update() { apt-get -q update >"$state/log" 2>&1 && ! grep -q '^[EW]: .*\(Failed\
 write_config true
 if ! update; then
     if grep -qi 'expired\|not valid' "$state/log"; then
-        # A mirror that is frozen on purpose has a lapsed Release file. Signatures and hashes are still checked.
-        echo "unpack-debian: the mirror's index of $suite has lapsed; going on, signatures are checked." >&2
+        # A mirror that is frozen on purpose has a lapsed Release file, which is nobody's trouble: signatures and hashes
+        # are checked all the same.
         write_config false
         update || { tail -3 "$state/log" >&2; fail "the mirror's index of $suite cannot be read."; }
     else

@@ -98,3 +98,17 @@ def test_quantities() -> None:
     assert duration("1.5h") == timedelta(minutes=90)
     assert size("64KiB") == 65_536
     assert host_port("[::1]:5060") == ("::1", 5060)
+
+
+def test_the_range_of_every_setting_that_has_one_is_shown_and_kept() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "reference" / "settings.md").read_text(encoding="utf-8")
+    bounded = {"port", "count", "rate", "share", "duration", "size", "level", "format", "list of durations"}
+    for name, declared in declarations().items():
+        assert bool(declared.allowed) == (declared.kind in bounded), name
+        assert f"| {declared.allowed} | `OFFHOOK_" in page, name
+        for end in declared.allowed.split(" to ") if " to " in declared.allowed and "," not in declared.allowed else ():
+            declared.read(end)
+    assert declarations()["server.port"].allowed == "1 to 65535"
+    for text in ("0", "65536"):
+        with pytest.raises(ValueError, match="1 to 65535"):
+            declarations()["server.port"].read(text)

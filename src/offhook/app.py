@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from offhook import __version__
 from offhook.accounts.accounts import Accounts, Credentials, create_first_customer, owner_of_number
 from offhook.accounts.authentication import Authenticator
+from offhook.accounts.deletions import Deletions
 from offhook.accounts.passwords import Passwords
 from offhook.accounts.throttle import ThrottleLimits
 from offhook.accounts.tokens import load_login_tokens
@@ -118,10 +119,12 @@ class Node:
             passwords = Passwords()
             tokens = await load_login_tokens(store, settings.auth.token_lifetime)
             authenticator = Authenticator(store, tokens, passwords, _throttle_limits(settings))
+            accounts = Accounts(store, passwords, authenticator, policy)
+            await supervisor.add(Deletions(accounts), restart=True)
             services = Services(
                 settings=_web_settings(settings),
                 store=store,
-                accounts=Accounts(store, passwords, authenticator, policy),
+                accounts=accounts,
                 authenticator=authenticator,
                 tester=SampleSender(store, sender, _USER_AGENT),
                 log=EventLog(store),

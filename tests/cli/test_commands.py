@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from offhook.cli.doctor import interpreter_finding
 from tests.acceptance.receiver import Receiver
-from tests.acceptance.server import OFFHOOK, OffhookServer, clean_environment, offhook, wait_until
+from tests.acceptance.server import OFFHOOK, OffhookServer, clean_environment, free_port, offhook, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +136,63 @@ def test_the_doctor_finds_what_is_wrong(tmp_path: Path) -> None:
     assert findings["database"]["advice"]
     assert findings["disk"]["good"]
     assert findings["asterisk"]["good"]
+
+
+def test_the_doctor_only_warns_of_what_cannot_be_checked_offline(tmp_path: Path) -> None:
+    # Nobody answers there, as nobody does on a machine without a network.
+    nowhere = "http://127.0.0.1:9"
+    arguments = ("doctor", "--data", str(tmp_path / "data"))
+    environment = {
+        **dict.fromkeys(("https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY"), nowhere),
+        "no_proxy": "",
+        "NO_PROXY": "",
+        "OFFHOOK_SWITCH__ENABLED": "false",
+        "OFFHOOK_SERVER__PORT": str(free_port()),
+        "OFFHOOK_SWITCH__SIP": f"127.0.0.1:{free_port()}",
+    }
+    found = offhook(*arguments, "--json", check=False, **environment)
+    findings = {finding["check"]: finding for finding in json.loads(found.stdout)}
+    assert found.returncode == 0, found.stdout
+    for name in ("network", "clock"):
+        assert (findings[name]["good"], findings[name]["warning"]) == (False, True)
+        assert findings[name]["advice"]
+    shown = offhook(*arguments, check=False, **environment)
+    assert shown.returncode == 0
+    assert "warn clock" in shown.stdout
+    assert "python" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("prefix", "arguments", "is_debug", "good"),
+    [
+        ("/usr", "'--prefix=/usr'", False, True),
+        ("/opt/python", "'--prefix=/opt/python' '--enable-optimizations'", False, True),
+        ("/opt/python", "'--prefix=/opt/python' '--enable-shared'", False, False),
+        ("/usr", "'--with-pydebug'", True, False),
+    ],
+)
+def test_an_interpreter_that_was_built_without_optimisation_is_named(
+    prefix: str, arguments: str, is_debug: bool, good: bool
+) -> None:
+    finding = interpreter_finding(prefix, arguments, is_debug=is_debug)
+    assert (finding.good, finding.is_fault) == (good, False)
+    assert bool(finding.advice) is not good
+
+
+def test_set_up_takes_the_distributions_python_if_it_is_new_enough(tmp_path: Path) -> None:
+    other = tmp_path / "python3"
+    other.symlink_to(sys.executable)
+    check = "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))"
+    system = Path("/usr/bin/python3")
+    will_do = system.exists() and subprocess.run([system, "-c", check], capture_output=True).returncode == 0
+    chosen = subprocess.run(
+        [Path(__file__).parents[2] / "scripts" / "setup.sh", "python"],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert chosen.stdout.strip() == str(system if will_do else other)
 
 
 def test_the_doctor_names_rows_that_cannot_be_read(tmp_path: Path) -> None:

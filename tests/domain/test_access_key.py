@@ -19,7 +19,7 @@ def test_a_key_ends_when_its_time_is_over(lifetime_s: int | None, lifetime: time
     assert from_us(expiry_us(lifetime_s, NOW)) == NOW + lifetime
 
 
-@pytest.mark.parametrize("lifetime_s", [10**12, 2**63 - 1])
+@pytest.mark.parametrize("lifetime_s", [10**12, 2**63 - 1, 2**63, 10**400])
 def test_a_lifetime_that_no_date_can_hold_ends_with_the_calendar(lifetime_s: int) -> None:
     assert from_us(expiry_us(lifetime_s, NOW)) == datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 

@@ -69,6 +69,30 @@ def test_a_deleted_key_and_an_old_password_are_refused_at_once(server: OffhookSe
     assert server.request("GET", "/v1.0/customer", token=person.log_in())[0] == 200
 
 
+def test_a_deleted_customer_says_when(server: OffhookServer, person: Person) -> None:
+    deleted = server.ask("DELETE", f"/v1.0/customers/{person.customer['id']}")
+    assert deleted["status"] == "deleted"
+    assert deleted["tm_delete"] == deleted["tm_update"]
+    assert deleted["tm_delete"] > deleted["tm_create"]
+    assert deleted["webhook_disabled_reason"] == ""
+
+
+def test_the_webhook_secret_is_shown_to_its_own_customer_only(server: OffhookServer, person: Person) -> None:
+    own = person.request("GET", "/v1.0/customer")[1]
+    assert str(own["webhook_secret"]).startswith("whsec_")
+    assert server.ask("GET", "/v1.0/customer")["webhook_secret"]
+    customer_id = own["id"]
+    seen = [
+        person.customer,
+        server.ask("GET", f"/v1.0/customer?customer_id={customer_id}"),
+        server.ask("GET", f"/v1.0/customers/{customer_id}"),
+        server.ask("POST", f"/v1.0/customer/webhook_secret/rotate?customer_id={customer_id}"),
+    ]
+    assert ["webhook_secret" in shown for shown in seen] == [False] * 4
+    assert person.request("GET", "/v1.0/customer")[1]["webhook_secret"] != own["webhook_secret"]
+    assert person.request("POST", "/v1.0/customer/webhook_secret/rotate")[1]["webhook_secret"]
+
+
 def test_the_secret_of_a_key_is_shown_once(person: Person) -> None:
     _, made = person.request("POST", "/v1.0/accesskeys", {"name": "ci", "expire": 10**12})
     token = str(made["token"])

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import urllib.request
+from typing import Any
 
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis.schemas import APIOperation
 
 from tests.acceptance.server import OffhookServer
+from tests.web.conftest import Person
 
 _EXAMPLES = 12
 
@@ -26,6 +28,40 @@ def test_the_document_and_its_page_are_served(server: OffhookServer) -> None:
     assert "Offhook API" in page
     assert "http://" not in page
     assert "https://" not in page
+
+
+def test_the_document_names_customer_id_and_the_values_that_a_field_may_have(server: OffhookServer) -> None:
+    document = server.ask("GET", "/openapi.json")
+    paths, schemas = document["paths"], document["components"]["schemas"]
+
+    def parameters(path: str, method: str) -> dict[str, Any]:
+        return {parameter["name"]: parameter["schema"] for parameter in paths[path][method].get("parameters", [])}
+
+    for path, method in (("/v1.0/events", "get"), ("/v1.0/events", "post"), ("/v1.0/customer", "put")):
+        assert parameters(path, method)["customer_id"] == {"type": "string", "format": "uuid"}
+    for path, method in (("/v1.0/me", "get"), ("/v1.0/customers", "get"), ("/auth/login", "post"), ("/ping", "get")):
+        assert "customer_id" not in parameters(path, method)
+    assert parameters("/v1.0/deliveries", "get")["status"]["oneOf"][0]["enum"][0] == "pending"
+    assert "timeout_tls" in schemas["AttemptRow"]["properties"]["outcome"]["enum"]
+    assert schemas["Customer"]["properties"]["status"]["enum"] == ["active", "frozen", "deleted"]
+    assert schemas["CustomerChange"]["properties"]["webhook_method"]["oneOf"][0]["enum"][:2] == ["", "POST"]
+    assert "ringing" in schemas["Call"]["properties"]["status"]["enum"]
+    assert schemas["CustomerChange"]["additionalProperties"] is False
+    assert "ACCOUNT_FROZEN" in schemas["Error"]["properties"]["error"]["properties"]["reason"]["enum"]
+
+
+def test_what_is_answered_is_what_the_document_allows(server: OffhookServer, person: Person) -> None:
+    server.ask("POST", f"/v1.0/customers/{person.customer['id']}/freeze")
+    schemas = server.ask("GET", "/openapi.json")["components"]["schemas"]
+    shown = {
+        "Customer": [person.customer, *server.ask("GET", "/v1.0/customers")["result"]],
+        "Agent": [*server.ask("GET", "/v1.0/agents")["result"], server.ask("GET", "/v1.0/me")],
+        "Readyz": [server.ask("GET", "/readyz")],
+    }
+    for schema, values in shown.items():
+        for name, field in schemas[schema]["properties"].items():
+            if "enum" in field:
+                assert {value[name] for value in values} <= set(field["enum"]), name
 
 
 def test_metrics_are_served(server: OffhookServer) -> None:

@@ -23,7 +23,7 @@ BODIES: list[tuple[str, str, Any, int, str, str]] = [
     ("POST", "/auth/login", {"username": "nobody", "password": "wrong"}, 400, "INVALID_CREDENTIALS", "password"),
     ("POST", "/v1.0/accesskeys", {"expire": 86_399}, 400, "INVALID_ARGUMENT", "expire"),
     ("POST", "/v1.0/accesskeys", {"expire": "soon"}, 400, "INVALID_ARGUMENT", "expire"),
-    ("POST", "/v1.0/accesskeys", {"expire": 10**30}, 400, "INVALID_ARGUMENT", "expire"),
+    ("POST", "/v1.0/accesskeys", {"expires": 90_000}, 400, "INVALID_ARGUMENT", "expires"),
     ("POST", "/v1.0/accesskeys", {"name": LONG}, 400, "INVALID_ARGUMENT", "name"),
     ("POST", "/v1.0/accesskeys", {"detail": "a\u0000b"}, 400, "INVALID_ARGUMENT", "detail"),
     ("PUT", f"/v1.0/accesskeys/{NIL}", {"name": "a"}, 404, "ACCESSKEY_NOT_FOUND", "id"),
@@ -71,6 +71,15 @@ BODIES: list[tuple[str, str, Any, int, str, str]] = [
     ("PUT", "/v1.0/customer", {"phone_number": 5}, 400, "INVALID_ARGUMENT", "phone_number"),
     ("PUT", "/v1.0/customer", {"address": []}, 400, "INVALID_ARGUMENT", "address"),
     ("PUT", "/v1.0/customer", [], 400, "INVALID_ARGUMENT", "body"),
+    ("PUT", "/v1.0/customer", {"webhook_url": "https://a.example/"}, 400, "INVALID_ARGUMENT", "webhook_url"),
+    ("POST", "/v1.0/customer/webhook_test", {"event": "call_hungup"}, 400, "INVALID_ARGUMENT", "event"),
+    ("POST", "/v1.0/events/replay", {"after": 0, "dry": True}, 400, "INVALID_ARGUMENT", "dry"),
+    ("POST", "/auth/login", {"username": "a", "pasword": "b"}, 400, "INVALID_ARGUMENT", "pasword"),
+    ("GET", "/v1.0/deliveries?state=held", None, 400, "INVALID_REQUEST_PARAMETER", "state"),
+    ("GET", f"/v1.0/calls/{NIL}?call_id=1", None, 400, "INVALID_REQUEST_PARAMETER", "call_id"),
+    ("GET", "/v1.0/me?customer_id=1", None, 400, "INVALID_REQUEST_PARAMETER", "customer_id"),
+    ("GET", "/readyz?swich", None, 400, "INVALID_REQUEST_PARAMETER", "swich"),
+    ("POST", "/v1.0/events?customer=1", {"type": "a", "data": {}}, 400, "INVALID_REQUEST_PARAMETER", "customer"),
     ("POST", "/v1.0/customer/webhook_test", {"type": "no_such"}, 400, "INVALID_ARGUMENT", "type"),
     ("POST", "/v1.0/agents", {"password": "long enough"}, 400, "INVALID_ARGUMENT", "username"),
     ("POST", "/v1.0/agents", {"username": " ", "password": "long enough"}, 400, "INVALID_ARGUMENT", "username"),
@@ -178,6 +187,76 @@ def test_a_fault_is_named(
     assert error["details"][0]["field"] == field, error
     assert error["message"]
     assert error["request_id"].startswith("req_")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "nearest"),
+    [
+        ("PUT", "/v1.0/customer", {"webhook_url": "https://a.example/"}, "webhook_uri"),
+        ("POST", "/v1.0/agents", {"user_name": "a", "password": "long enough"}, "username"),
+        ("POST", "/v1.0/customer/webhook_test", {"typ": "call_hungup"}, "type"),
+        ("POST", "/v1.0/events", {"type": "a", "data": {}, "subjects": "a/b"}, "subject"),
+        ("GET", "/v1.0/events?pagesize=5", None, "page_size"),
+        ("DELETE", "/v1.0/events?subjekt=a/b", None, "subject"),
+        ("GET", "/v1.0/customer?acceskey=1", None, "accesskey"),
+        ("POST", "/v1.0/events?customer=1", {"type": "a", "data": {}}, "customer_id"),
+    ],
+)
+def test_a_mistyped_name_is_refused_with_the_nearest_one(
+    server: OffhookServer, method: str, path: str, body: Any, nearest: str
+) -> None:
+    status, answer = server.request(method, path, body)
+    assert (status, f" {nearest}." in answer["error"]["message"]) == (400, True), answer
+
+
+def test_what_the_clients_of_voipbin_send_is_taken(server: OffhookServer, person: Person) -> None:
+    profile = dict.fromkeys(("name", "detail", "email", "phone_number", "address", "webhook_method", "webhook_uri"), "")
+    assert person.request("PUT", "/v1.0/customer", profile)[0] == 200
+    for path in ("/v1.0/agents", "/v1.0/calls", "/v1.0/accesskeys"):
+        status, answer = server.request("GET", f"{path}?page_size=10&page_token=&accesskey={person.token}")
+        assert status == 200, answer
+    # A call action with an empty object (there is no phone system here), and a lifetime that is a point in time.
+    assert person.request("POST", f"/v1.0/calls/{NIL}/hangup", {})[0] == 503
+    assert person.request("POST", "/v1.0/accesskeys", {"name": "a", "detail": "b", "expire": 1_800_000_000})[0] == 200
+
+
+@pytest.mark.parametrize("expire", [2**63, 2**64, 10**30, 10**400])
+def test_a_lifetime_beyond_every_date_is_capped(person: Person, expire: int) -> None:
+    status, made = person.request("POST", "/v1.0/accesskeys", {"name": "for ever", "expire": expire})
+    assert (status, str(made.get("tm_expire"))[:4]) == (200, "9999"), made
+
+
+FAULTS = [
+    (b'{"type":"a","data":{"n":NaN}}', "NaN"),
+    (b'{"type":"a","data":{"n":-Infinity}}', "-Infinity"),
+    (b'{"type":"a","data":{"n":"\\ud800"}}', "surrogate"),
+    (b'{"type":"a","data":{"n":' + b"[" * 70 + b"]" * 70 + b"}}", "nested"),
+    (b'{"type":"a","data":{"n":' + b"[" * 40_000 + b"]" * 40_000 + b"}}", "nested"),
+    (b'{"type":"a","data":{"n":"\xff"}}', "UTF-8"),
+    (b'{"type":"a","data":{"n":1 2}}', "delimiter"),
+]
+
+
+@pytest.mark.parametrize("large", [False, True])
+@pytest.mark.parametrize(("bad", "fault"), FAULTS, ids=[f"{fault} {len(bad)}" for bad, fault in FAULTS])
+def test_a_fault_of_a_batch_is_named_with_its_index(person: Person, bad: bytes, fault: str, large: bool) -> None:
+    good = b'{"type":"a","data":{"note":"' + b"x" * (80_000 if large else 1) + b'"}}'
+    error = publish(person, b"[" + good + b", " + bad + b", " + good + b"]")
+    assert error["details"][0]["index"] == 1, error
+    assert error["message"].startswith("Event 1: ")
+    assert fault in error["message"]
+    assert fault in publish(person, bad)["message"]
+    assert person.request("GET", "/v1.0/events")[1]["result"] == []
+
+
+def publish(person: Person, body: bytes) -> dict[str, Any]:
+    connection = http.client.HTTPConnection("127.0.0.1", person.server.port, timeout=20)
+    connection.request("POST", "/v1.0/events", body, {"Authorization": f"Bearer {person.token}"})
+    answer = connection.getresponse()
+    assert answer.status == 400
+    error: dict[str, Any] = json.loads(answer.read())["error"]
+    connection.close()
+    return error
 
 
 def test_a_batch_names_the_index_and_keeps_nothing(server: OffhookServer, person: Person) -> None:

@@ -23,6 +23,7 @@ from offhook.domain.customer import (
     checked_uri,
     chosen_webhook,
 )
+from offhook.domain.delivery import OFF
 from offhook.domain.errors import ConflictError, NotFoundError
 from offhook.domain.ids import new_uuid
 from offhook.domain.networks import NetworkPolicy
@@ -122,7 +123,10 @@ class Accounts:
         return secret
 
     async def freeze(self, caller: Caller, customer_id: str) -> Customer:
-        """Let a customer do nothing and hold its events. Raises NotAllowedError, NotFoundError, ConflictError."""
+        """Let a customer do nothing and hold its events; in 30 days it is deleted (see `Deletions`).
+
+        Raises NotAllowedError, NotFoundError, ConflictError.
+        """
         check_is_anothers(caller, customer_id)
 
         def change(tx: Transaction) -> Customer:
@@ -152,14 +156,19 @@ class Accounts:
         """
         check_is_anothers(caller, customer_id)
 
-        def change(tx: Transaction) -> Customer:
-            before = customers.get_customer(tx.reader, customer_id)
-            customers.change_customer(tx, customer_id, status="deleted", tm_delete=tx.now_us)
-            agents.delete_agents(tx, customer_id)
-            destinations.cancel_customer(tx, customer_id)
-            return msgspec.structs.replace(before, status="deleted", webhook_uri="", webhook_method="")
+        return await self._store.write(lambda tx: _delete(tx, customer_id))
 
-        return await self._store.write(change)
+    async def delete_overdue(self) -> list[str]:
+        """Delete the customers whose deletion a freeze announced, and whose day has come; their ids."""
+        now_us = self._store.clock.now_us()
+        found = await self._store.read(lambda connection: customers.overdue_customers(connection, now_us))
+
+        def change(tx: Transaction) -> list[str]:
+            # Again, as one may have been recovered in the meantime.
+            due = set(customers.overdue_customers(tx.reader, now_us)) & set(found)
+            return [_delete(tx, customer_id).id for customer_id in sorted(due)]
+
+        return await self._store.write(change) if found else []
 
     async def create_agent(self, customer_id: str, profile: AgentProfile, password: str) -> Agent:
         """An agent. Raises InvalidError (password), ConflictError if the username is taken."""
@@ -295,6 +304,23 @@ def access_key_of(token: str, name: str, detail: str, expire_s: int | None) -> N
         token_prefix=access_key_prefix(token),
         token_hash=access_key_hash(token),
         expire_us=expiry_us(expire_s, datetime.now(UTC)),
+    )
+
+
+def _delete(tx: Transaction, customer_id: str) -> Customer:
+    """What it is afterwards."""
+    before = customers.get_customer(tx.reader, customer_id)
+    customers.change_customer(tx, customer_id, status="deleted", tm_delete=tx.now_us)
+    agents.delete_agents(tx, customer_id)
+    destinations.cancel_customer(tx, customer_id)
+    return msgspec.structs.replace(
+        before,
+        status="deleted",
+        webhook_uri="",
+        webhook_method="",
+        webhook_held_reason=OFF,
+        updated_us=tx.now_us,
+        deleted_us=tx.now_us,
     )
 
 

@@ -12,6 +12,7 @@ from offhook.domain.times import to_us
 SHORTEST_EXPIRE_S = 86_400
 _YEAR_S = 365 * SHORTEST_EXPIRE_S
 _LAST_MOMENT = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+_CALENDAR_S = 10_000 * _YEAR_S
 
 
 class AccessKey(msgspec.Struct, frozen=True):
@@ -51,6 +52,6 @@ def expiry_us(lifetime_s: int | None, now: datetime) -> int:
         raise InvalidError(
             f"expire is the key's lifetime in seconds, at least {SHORTEST_EXPIRE_S} (a day).", field="expire"
         )
-    # A lifetime may be given that no date can hold: it ends with the calendar.
-    end_s = min(now.timestamp() + given_s, _LAST_MOMENT.timestamp())
-    return to_us(datetime.fromtimestamp(end_s, UTC))
+    # A lifetime may be given that no date, and no float, can hold: it ends with the calendar.
+    end_s = now.timestamp() + min(given_s, _CALENDAR_S)
+    return to_us(datetime.fromtimestamp(min(end_s, _LAST_MOMENT.timestamp()), UTC))

@@ -16,12 +16,15 @@ import msgspec
 from offhook.domain.catalogue import EVENT_TYPES, subject_of
 from offhook.domain.errors import ConflictError, InvalidError, OffhookError, TooLargeError
 from offhook.domain.event import envelope
-from offhook.domain.scanning import WHITE_SPACE, check_large_data, find_events, has_digits
+from offhook.domain.json_faults import invalid_json, json_fault
+from offhook.domain.nearest import unknown_name
+from offhook.domain.scanning import WHITE_SPACE, at_index, check_large_data, find_events, has_digits
 
 _TYPE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _SUBJECT = re.compile(r"[A-Za-z0-9_.:@+-]{1,64}/[A-Za-z0-9_.:@+-]{1,191}")
 _FIELDS = ("type", "data", "id", "subject")
+_UNKNOWN = re.compile(r"unknown field `(.*)`", re.DOTALL)
 # The largest double has 309 digits.
 _LONGEST_INTEGER = 309
 _MARK = b"\xef\xbb\xbf"
@@ -69,16 +72,24 @@ def parse_publications(body: bytes, limits: PublishLimits) -> list[Publication]:
     Raises InvalidError or TooLargeError naming the field at fault and, in a batch, the index; ConflictError if one id
     stands for two different events.
     """
-    _check_text(body)
     start = body.lstrip(WHITE_SPACE)[:1]
-    if start == b"{":
-        return [_parse(body, limits)]
-    if start != b"[":
-        raise _no_json("The body is a JSON object, or an array of 1 to 1,000 of them.")
+    if start == b"[":
+        return _parse_batch(body, limits)
+    _check_text(body)
+    if start != b"{":
+        raise invalid_json("The body is a JSON object, or an array of 1 to 1,000 of them.")
+    return [_parse(body, limits)]
+
+
+def _parse_batch(body: bytes, limits: PublishLimits) -> list[Publication]:
     try:
+        body.decode("utf-8")
         items = _many.decode(body)
-    except (msgspec.DecodeError, RecursionError):
-        raise _no_json("The body is not valid JSON, or nested too deeply.") from None
+    except (UnicodeDecodeError, msgspec.DecodeError, RecursionError):
+        # The other way finds the events one by one, and knows which of them is at fault.
+        for _ in parse_large(body, limits):
+            pass
+        raise invalid_json("The body is not valid JSON.") from None
     if not 1 <= len(items) <= limits.max_batch:
         raise InvalidError(f"A batch has 1 to {limits.max_batch} events; this one has {len(items)}.", field="body")
     found = [_parse_one_of(bytes(item), index, limits) for index, item in enumerate(items)]
@@ -93,17 +104,17 @@ def parse_large(body: bytes | bytearray, limits: PublishLimits) -> Generator[Non
     steps take as much longer.
     """
     if body.startswith(_MARK):
-        raise _no_json(_MARKED)
+        raise invalid_json(_MARKED)
     is_batch, spans = yield from find_events(body, max_event_bytes=limits.max_event_bytes, max_batch=limits.max_batch)
     found = []
     for index, (begin, end) in enumerate(spans):
         item = bytes(memoryview(body)[begin:end])
-        _check_text(item, begin)
-        yield
         try:
+            _check_text(item, begin)
+            yield
             found.append((yield from _parse_large_item(item, limits)))
         except OffhookError as error:
-            raise (_at(index, error) if is_batch else error) from None
+            raise (at_index(index, error) if is_batch else error) from None
         yield
     _check_repeated_ids(found)
     return found
@@ -122,13 +133,7 @@ def _parse_one_of(item: bytes, index: int, limits: PublishLimits) -> Publication
     try:
         return _parse(item, limits)
     except OffhookError as error:
-        raise _at(index, error) from None
-
-
-def _at(index: int, error: OffhookError) -> OffhookError:
-    error.index = index
-    error.message = f"Event {index}: {error.message}"
-    return error
+        raise at_index(index, error) from None
 
 
 def _parse(item: bytes, limits: PublishLimits) -> Publication:
@@ -159,9 +164,14 @@ def _decode(item: bytes) -> _Sent:
     try:
         return _one.decode(item)
     except msgspec.ValidationError as error:
+        unknown = _UNKNOWN.search(str(error))
+        if unknown:
+            raise unknown_name("field", unknown[1], _FIELDS) from None
         raise InvalidError(f"{error}.", field=_field_of(str(error))) from None
-    except (msgspec.DecodeError, RecursionError):
-        raise _no_json("The body is not valid JSON, or nested too deeply.") from None
+    except RecursionError:
+        raise InvalidError("data is nested far too deeply.", field="data") from None
+    except msgspec.DecodeError:
+        raise json_fault(item) from None
 
 
 def _field_of(message: str) -> str:
@@ -224,11 +234,11 @@ def _subject_field(type_: str, raw: bytes) -> dict[str, Any]:
 
 def _check_text(body: bytes, begin: int = 0) -> None:
     if begin == 0 and body.startswith(_MARK):
-        raise _no_json(_MARKED)
+        raise invalid_json(_MARKED)
     try:
         body.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise _no_json(f"The body is not UTF-8 at byte {begin + error.start}.") from None
+        raise invalid_json(f"The body is not UTF-8 at byte {begin + error.start}.") from None
 
 
 def _check_repeated_ids(found: list[Publication]) -> None:
@@ -241,7 +251,3 @@ def _check_repeated_ids(found: list[Publication]) -> None:
                 field="id",
                 index=index,
             )
-
-
-def _no_json(message: str) -> InvalidError:
-    return InvalidError(message, reason="INVALID_JSON_BODY", field="body")

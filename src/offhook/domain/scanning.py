@@ -13,7 +13,8 @@ from collections.abc import Generator
 
 import msgspec
 
-from offhook.domain.errors import InvalidError, TooLargeError
+from offhook.domain.errors import InvalidError, OffhookError, TooLargeError
+from offhook.domain.json_faults import invalid_json, json_fault
 
 Span = tuple[int, int]
 
@@ -54,7 +55,8 @@ def find_events(
 ) -> Generator[None, None, tuple[bool, list[Span]]]:
     """Whether a body is a batch, and where its events are.
 
-    Whether they are events is not looked at, and neither is UTF-8. Raises InvalidError (body) and TooLargeError.
+    Whether they are events is not looked at, and neither is UTF-8. Raises InvalidError (body) and TooLargeError, with
+    the fault and, in a batch, the index.
     """
     window = max_event_bytes + _AROUND
     at = _after_space(body, 0)
@@ -70,9 +72,8 @@ def find_events(
             raise InvalidError(f"A batch has 1 to {max_batch} events; this one has more.", field="body")
         try:
             end = _end_of_value(body, at, window)
-        except TooLargeError as error:
-            error.index = len(found)
-            raise
+        except OffhookError as error:
+            raise at_index(len(found), error) from None
         found.append((at, end))
         at = _after_space(body, end)
         mark = body[at : at + 1]
@@ -80,7 +81,7 @@ def find_events(
             at = _after_space(body, at + 1)
         yield
     if mark != b"]":
-        raise _no_json()
+        raise at_index(len(found) - 1, invalid_json("It is followed by neither a comma nor the end of the array."))
     _expect_end(body, at + 1)
     if not found:
         raise InvalidError(f"A batch has 1 to {max_batch} events; this one has 0.", field="body")
@@ -107,6 +108,13 @@ def check_large_data(raw: bytes, max_depth: int) -> Generator[None, None, None]:
         yield from _check_numbers(bare)
 
 
+def at_index(index: int, error: OffhookError) -> OffhookError:
+    """The error, with the place in the batch of the event that is at fault."""
+    error.index = index
+    error.message = f"Event {index}: {error.message}"
+    return error
+
+
 def has_digits(raw: bytes, count: int) -> bool:
     """Whether as many digits stand in a row.
 
@@ -128,14 +136,14 @@ def _end_of_value(body: bytes | bytearray, at: int, window: int) -> int:
         try:
             _value.decode(piece)
         except RecursionError:
-            raise _no_json() from None
+            raise invalid_json("The body is nested too deeply.") from None
         except msgspec.DecodeError as error:
             goes_on = _GOES_ON.search(str(error))
             if goes_on is not None:
                 return at + int(goes_on[1]) - 1
             if _TRUNCATED in str(error) and at + window < len(body):
                 raise TooLargeError(f"The event is larger than {window - _AROUND} bytes.", field="data") from None
-            raise _no_json() from None
+            raise json_fault(bytes(piece), at) from None
         return at + len(piece)
 
 
@@ -146,7 +154,7 @@ def _after_space(body: bytes | bytearray, at: int) -> int:
 
 def _expect_end(body: bytes | bytearray, at: int) -> None:
     if _after_space(body, at) != len(body):
-        raise _no_json()
+        raise invalid_json(f"The body goes on after its end, at byte {at}.")
 
 
 def _has_large_exponent(raw: bytes) -> Generator[None, None, bool]:
@@ -199,11 +207,3 @@ def _is_in_range(number: bytes) -> bool:
     if len(digits) < _LONGEST_INTEGER or not digits.isdigit():
         return not math.isinf(float(number))
     return len(digits) == _LONGEST_INTEGER and int(digits) <= sys.float_info.max
-
-
-def _no_json() -> InvalidError:
-    return InvalidError(
-        "The body is not valid JSON (an object, or an array of objects), or nested too deeply.",
-        reason="INVALID_JSON_BODY",
-        field="body",
-    )

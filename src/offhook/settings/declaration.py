@@ -16,6 +16,17 @@ from offhook.quantities import duration, size
 T = TypeVar("T")
 
 
+class Bounded(msgspec.Struct, Generic[T], frozen=True):
+    """A reader that takes only some values; `allowed` says which, as the page of settings shows it."""
+
+    read: Callable[[str], T]
+    allowed: str
+
+    def __call__(self, text: str) -> T:
+        """The value of a text. Raises ValueError with the reason."""
+        return self.read(text)
+
+
 class Declared(msgspec.Struct, frozen=True):
     """What stands beside a setting's type, in `Annotated`. `read` makes the value of a text, `default` is such a text.
 
@@ -28,6 +39,11 @@ class Declared(msgspec.Struct, frozen=True):
     help: str
     by_family: bool = False
 
+    @property
+    def allowed(self) -> str:
+        """What it may be beyond its kind; empty if that is all."""
+        return self.read.allowed if isinstance(self.read, Bounded) else ""
+
 
 class ByFamily(msgspec.Struct, Generic[T], frozen=True):
     """A setting's value, and those that were given for one family of events, by family."""
@@ -36,7 +52,7 @@ class ByFamily(msgspec.Struct, Generic[T], frozen=True):
     families: Mapping[str, T] = {}
 
 
-def whole(low: int, high: int) -> Callable[[str], int]:
+def whole(low: int, high: int) -> Bounded[int]:
     """A whole number from `low` to `high`."""
 
     def read(text: str) -> int:
@@ -45,10 +61,10 @@ def whole(low: int, high: int) -> Callable[[str], int]:
             raise ValueError(f"must be from {low} to {high}")
         return value
 
-    return read
+    return Bounded(read, f"{low} to {high}")
 
 
-def number(low: float, high: float) -> Callable[[str], float]:
+def number(low: float, high: float) -> Bounded[float]:
     """A number from `low` to `high`."""
 
     def read(text: str) -> float:
@@ -57,10 +73,10 @@ def number(low: float, high: float) -> Callable[[str], float]:
             raise ValueError(f"must be from {low:g} to {high:g}")
         return value
 
-    return read
+    return Bounded(read, f"{low:g} to {high:g}")
 
 
-def span(low: str, high: str) -> Callable[[str], timedelta]:
+def span(low: str, high: str) -> Bounded[timedelta]:
     """A duration from `low` to `high`."""
 
     def read(text: str) -> timedelta:
@@ -69,10 +85,10 @@ def span(low: str, high: str) -> Callable[[str], timedelta]:
             raise ValueError(f"must be from {low} to {high}")
         return value
 
-    return read
+    return Bounded(read, f"{low} to {high}")
 
 
-def byte_count(low: str, high: str) -> Callable[[str], int]:
+def byte_count(low: str, high: str) -> Bounded[int]:
     """A size from `low` to `high`, in bytes."""
 
     def read(text: str) -> int:
@@ -81,7 +97,7 @@ def byte_count(low: str, high: str) -> Callable[[str], int]:
             raise ValueError(f"must be from {low} to {high}")
         return value
 
-    return read
+    return Bounded(read, f"{low} to {high}")
 
 
 def not_empty(text: str) -> str:
@@ -100,7 +116,7 @@ def list_of(read_one: Callable[[str], T]) -> Callable[[str], tuple[T, ...]]:
     return read
 
 
-def one_of(*choices: str) -> Callable[[str], str]:
+def one_of(*choices: str) -> Bounded[str]:
     """One of these words."""
 
     def read(text: str) -> str:
@@ -108,12 +124,17 @@ def one_of(*choices: str) -> Callable[[str], str]:
             raise ValueError(f"must be one of {', '.join(choices)}")
         return text
 
-    return read
+    return Bounded(read, ", ".join(choices))
 
 
-def schedule(text: str) -> tuple[timedelta, ...]:
-    """At most 50 gaps, separated by commas."""
-    gaps = list_of(span("10ms", "30d"))(text)
-    if len(gaps) > 50:
-        raise ValueError("must have at most 50 entries")
+def _schedule(text: str) -> tuple[timedelta, ...]:
+    gaps = list_of(_GAP)(text)
+    if len(gaps) > _MAX_GAPS:
+        raise ValueError(f"must have at most {_MAX_GAPS} entries")
     return gaps
+
+
+_GAP = span("10ms", "30d")
+_MAX_GAPS = 50
+schedule = Bounded(_schedule, f"at most {_MAX_GAPS}, each {_GAP.allowed}")
+"""Gaps separated by commas."""

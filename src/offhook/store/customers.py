@@ -77,6 +77,14 @@ def oldest_active_customer(connection: sa.Connection) -> str | None:
     ).scalar()
 
 
+def overdue_customers(connection: sa.Connection, now_us: int) -> list[str]:
+    """The ids of the frozen customers whose announced deletion is due at `now_us`, the oldest first."""
+    due = sa.select(customers.c.id).where(
+        customers.c.tm_delete.is_(None), customers.c.status == "frozen", customers.c.tm_deletion_scheduled <= now_us
+    )
+    return list(connection.execute(due.order_by(customers.c.key)).scalars())
+
+
 def get_secrets(connection: sa.Connection, customer_id: str) -> WebhookSecrets:
     """A customer's secrets. Raises NotFoundError."""
     row = connection.execute(

@@ -28,6 +28,7 @@ from offhook import __version__
 from offhook.domain.errors import InvalidError, NotFoundError, OffhookError, TooLargeError
 from offhook.web.errors import Refusal, refusal_of
 from offhook.web.exchange import Exchange
+from offhook.web.names import check_parameters, unknown_field
 from offhook.web.openapi import complete
 from offhook.web.publish import handle_publish
 from offhook.web.routes import access_keys, agents, calls, customer, customers, deliveries, events, login, system
@@ -55,6 +56,7 @@ def create_app(services: Services) -> ASGIApp:
     routes = _routes()
     litestar = Litestar(
         route_handlers=routes,
+        before_request=check_parameters,
         exception_handlers={Exception: _on_exception, HTTPException: _on_exception},
         openapi_config=OpenAPIConfig(
             title="Offhook",
@@ -207,7 +209,7 @@ def _as_ours(error: Exception, request: Request[Any, Any, Any]) -> Exception:
         case OffhookError():
             return error
         case ValidationException():
-            return _invalid(error)
+            return _invalid(error, request)
         case MethodNotAllowedException():
             return NotFoundError(
                 f"{request.method} is not a method of this route.", reason="METHOD_NOT_ALLOWED", field="method"
@@ -218,6 +220,9 @@ def _as_ours(error: Exception, request: Request[Any, Any, Any]) -> Exception:
             )
         case HTTPException(status_code=413):
             return TooLargeError("The body is too large.", field="body")
+        case HTTPException(status_code=500, detail="client disconnected prematurely"):
+            # Nobody hears it, and it is no fault of ours.
+            return InvalidError("The connection was closed before the body was complete.", field="body")
         case RecursionError() | UnicodeDecodeError():
             # What decoding a body may raise beside its own errors.
             return InvalidError(
@@ -233,11 +238,15 @@ def _as_ours(error: Exception, request: Request[Any, Any, Any]) -> Exception:
             return error
 
 
-def _invalid(error: ValidationException) -> InvalidError:
+def _invalid(error: ValidationException, request: Request[Any, Any, Any]) -> InvalidError:
     faults = error.extra if isinstance(error.extra, list) else []
     fault = faults[0] if faults and isinstance(faults[0], dict) else {}
     source = getattr(fault.get("source"), "value", fault.get("source"))
     message = str(fault.get("message") or error.detail)
+    body = request.route_handler.parsed_data_field
+    unknown = body and unknown_field(message, body.annotation)
+    if unknown:
+        return unknown
     missing = _MISSING.search(message)
     field = missing[1] if missing else str(fault.get("key") or "body")
     # What comes out of the query has no place in a body: Litestar names the source only of some.
@@ -264,4 +273,5 @@ def _routes() -> list[Any]:
         *(deliveries.list_all, deliveries.stats),
         *(calls.list_all, calls.show, calls.hang_up),
         *(system.healthz, system.readyz, system.ping, system.metrics, system.openapi, system.docs),
+        *(system.docs_style, system.docs_script, system.favicon),
     ]

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from offhook.web.errors import REASONS, STATUSES
+from offhook.web.names import takes_customer_id
+from offhook.web.openapi_examples import EXAMPLES
+from offhook.web.openapi_values import PARAMETERS, VALUES
+
 _SECURITY = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "A token from POST /auth/login, or an access key."},
     "token": {"type": "apiKey", "in": "query", "name": "token"},
@@ -18,8 +23,8 @@ _ERROR = {
             "type": "object",
             "required": ["status", "reason", "message", "request_id", "details"],
             "properties": {
-                "status": {"type": "string"},
-                "reason": {"type": "string"},
+                "status": {"type": "string", "enum": sorted({status for _, status, _ in STATUSES})},
+                "reason": {"type": "string", "enum": sorted(REASONS)},
                 "message": {"type": "string"},
                 "request_id": {"type": "string"},
                 "details": {"type": "array", "items": {"type": "object"}},
@@ -49,9 +54,17 @@ _NEW_EVENT = {
         "subject": {"type": "string", "maxLength": 256},
     },
 }
+_CUSTOMER_ID = {
+    "name": "customer_id",
+    "in": "query",
+    "required": False,
+    "schema": {"type": "string", "format": "uuid"},
+    "description": "For an operator (ProjectSuperAdmin): whose things these are, instead of the own customer's.",
+}
 _LOGIN = {
     "type": "object",
     "required": ["username", "password"],
+    "additionalProperties": False,
     "properties": {name: {"type": "string", "minLength": 1, "maxLength": 1024} for name in ("username", "password")},
 }
 
@@ -67,9 +80,16 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
     document["paths"].setdefault("/v1.0/events", {})["post"] = _publish_operation()
     login = {"$ref": "#/components/schemas/LoginRequest"}
     document["paths"]["/auth/login"]["post"]["requestBody"] = _body(login)
-    for operations in document["paths"].values():
-        for operation in operations.values():
+    for schema, fields in VALUES.items():
+        for field, values in fields.items():
+            _allow_only(schemas[schema]["properties"][field], values)
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            if (method, path) in EXAMPLES:
+                operation["requestBody"]["content"]["application/json"]["example"] = EXAMPLES[method, path]
             _add_errors(operation)
+            _complete_parameters(path, operation)
+            _close_body(operation, schemas)
             # A handler's docstring says in its first sentence what Litestar would spell as its name.
             operation["summary"] = operation["description"].partition(". ")[0].partition("\n")[0].rstrip(".")
     return document
@@ -79,6 +99,31 @@ def _add_errors(operation: dict[str, Any]) -> None:
     content = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
     for status, description in _STATUSES.items():
         operation["responses"][status] = {"description": description, "content": content}
+
+
+def _complete_parameters(path: str, operation: dict[str, Any]) -> None:
+    parameters = operation.setdefault("parameters", [])
+    if takes_customer_id(path):
+        parameters.append(_CUSTOMER_ID)
+    for parameter in parameters:
+        if parameter["name"] in PARAMETERS.get(path, {}):
+            _allow_only(parameter["schema"], PARAMETERS[path][parameter["name"]])
+
+
+def _close_body(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
+    """A field that a body does not have is refused, of which Litestar says nothing."""
+    content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+    for schema in (content.get("schema", {}), *content.get("schema", {}).get("oneOf", [])):
+        name = schema.get("$ref", "").rpartition("/")[2]
+        if name:
+            schemas[name]["additionalProperties"] = False
+
+
+def _allow_only(schema: dict[str, Any], values: tuple[str, ...]) -> None:
+    """Name the values of a text, which may also be null."""
+    for choice in schema.get("oneOf", [schema]):
+        if choice.get("type") == "string":
+            choice["enum"] = list(values)
 
 
 def _body(schema: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from offhook.domain.customer import MANAGERS
 from offhook.domain.errors import InvalidError
 from offhook.domain.publication import Publication, parse_large, parse_publications
 from offhook.web.exchange import Exchange, acting_for, caller_of, read_body
+from offhook.web.names import check_publish_parameters
 from offhook.web.services import Services
 
 # Read in a moment. Beyond that, others get their turn in between.
@@ -29,6 +30,8 @@ class PublishAnswer(msgspec.Struct, frozen=True):
 
 async def handle_publish(services: Services, exchange: Exchange, receive: Any) -> bytes:
     """The body of the 202. Raises what is in the table of errors; nothing is kept then."""
+    if exchange.scope.get("query_string"):
+        check_publish_parameters(exchange.query)
     caller = await caller_of(exchange, services)
     customer_id = await acting_for(exchange, caller, services.store, MANAGERS)
     exchange.scope["state"]["customer_id"] = customer_id

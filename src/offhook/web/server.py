@@ -12,10 +12,10 @@ from litestar.types import ASGIApp
 
 from offhook.domain.errors import MisconfiguredError
 from offhook.node.service import Service
+from offhook.web.http_protocol import HttpProtocol
 
 _BACKLOG = 2_048
 _GRACE_S = 2
-_MAX_HEAD_BYTES = 64 * 1024
 
 
 class WebServer(Service):
@@ -84,7 +84,7 @@ def _config(app: ASGIApp) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="none",
-        http="httptools",
+        http=HttpProtocol,
         ws="websockets-sansio",
         lifespan="off",
         access_log=False,
@@ -93,5 +93,4 @@ def _config(app: ASGIApp) -> uvicorn.Config:
         date_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=_GRACE_S,
-        h11_max_incomplete_event_size=_MAX_HEAD_BYTES,
     )

@@ -33,7 +33,7 @@ from offhook.web.asking import (
 from offhook.web.shapes.accounts import Agent, agent_shape
 
 
-class NewAgent(msgspec.Struct, frozen=True):
+class NewAgent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`permission`: the sum of 16 CustomerAgent, 32 CustomerAdmin, 64 CustomerManager."""
 
     username: str
@@ -46,7 +46,7 @@ class NewAgent(msgspec.Struct, frozen=True):
     addresses: list[dict[str, Any]] = []
 
 
-class AgentChange(msgspec.Struct, frozen=True):
+class AgentChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is absent stays as it is."""
 
     name: str | None = None
@@ -54,7 +54,7 @@ class AgentChange(msgspec.Struct, frozen=True):
     ring_method: str | None = None
 
 
-class NewPassword(msgspec.Struct, frozen=True):
+class NewPassword(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """At least eight characters."""
 
     password: str

@@ -7,7 +7,7 @@ from litestar import get, post, put
 
 from offhook.domain.customer import MANAGERS, PROFILE_FIELDS, Permission
 from offhook.store.customers import get_customer
-from offhook.web.asking import AnyRequest, customer_in, services_of
+from offhook.web.asking import AnyRequest, caller_in, customer_for, customer_in, services_of
 from offhook.web.shapes.accounts import Customer, customer_shape
 from offhook.web.shapes.deliveries import AttemptRow, attempt_row
 
@@ -15,7 +15,7 @@ ADMIN = Permission.CUSTOMER_ADMIN
 _DEFAULT_TEST = "call_hungup"
 
 
-class CustomerChange(msgspec.Struct, frozen=True):
+class CustomerChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is absent stays as it is. `webhook_uri` "" switches webhooks off."""
 
     name: str | None = None
@@ -32,24 +32,25 @@ class CustomerChange(msgspec.Struct, frozen=True):
         return {name: getattr(self, name) for name in PROFILE_FIELDS}
 
 
-class WebhookTestRequest(msgspec.Struct, frozen=True):
+class WebhookTestRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which sample event to send."""
 
     type: str = _DEFAULT_TEST
 
 
 class NewSecret(msgspec.Struct, frozen=True):
-    """The new secret. The old one signs beside it for 24 hours."""
+    """The new secret, for the customer itself. The old one signs beside it for 24 hours."""
 
-    webhook_secret: str
+    webhook_secret: str | msgspec.UnsetType = msgspec.UNSET
 
 
 @get("/v1.0/customer", tags=["customer"])
 async def show(request: AnyRequest) -> Customer:
-    """The customer's profile, webhook and webhook secret."""
-    customer_id = await customer_in(request, MANAGERS)
+    """The customer's profile and webhook; to itself, the webhook secret too."""
+    caller = await caller_in(request)
+    customer_id = await customer_for(request, caller, MANAGERS)
     found = await services_of(request).store.read_for_api(lambda connection: get_customer(connection, customer_id))
-    return customer_shape(found, with_secret=True)
+    return customer_shape(found, with_secret=customer_id == caller.customer_id)
 
 
 @put("/v1.0/customer", tags=["customer"])
@@ -64,9 +65,11 @@ async def change(request: AnyRequest, data: CustomerChange) -> Customer:
 
 @post("/v1.0/customer/webhook_secret/rotate", status_code=200, tags=["customer"])
 async def rotate_secret(request: AnyRequest) -> NewSecret:
-    """Make a new webhook secret."""
-    customer_id = await customer_in(request, ADMIN)
-    return NewSecret(await services_of(request).accounts.rotate_secret(customer_id))
+    """Make a new webhook secret. To an operator, who does it for another customer, it is not shown."""
+    caller = await caller_in(request)
+    customer_id = await customer_for(request, caller, ADMIN)
+    secret = await services_of(request).accounts.rotate_secret(customer_id)
+    return NewSecret(secret) if customer_id == caller.customer_id else NewSecret()
 
 
 @post("/v1.0/customer/webhook_test", status_code=200, tags=["customer"])

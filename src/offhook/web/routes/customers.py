@@ -11,7 +11,7 @@ from offhook.web.routes.customer import CustomerChange
 from offhook.web.shapes.accounts import Customer, customer_shape
 
 
-class NewCustomer(CustomerChange, frozen=True, kw_only=True):
+class NewCustomer(CustomerChange, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A profile, and the first agent's username and password."""
 
     username: str
@@ -36,7 +36,7 @@ async def create(request: AnyRequest, data: NewCustomer) -> Customer:
     made = await services_of(request).accounts.create_customer(
         data.profile, data.username, data.password, data.webhook_uri or "", data.webhook_method or ""
     )
-    return customer_shape(made, with_secret=True)
+    return customer_shape(made)
 
 
 @get("/v1.0/customers/{customer:str}", tags=["customers"])
@@ -61,14 +61,14 @@ async def change(request: AnyRequest, customer: str, data: CustomerChange) -> Cu
 
 @post("/v1.0/customers/{customer:str}/freeze", status_code=200, tags=["customers"])
 async def freeze(request: AnyRequest, customer: str) -> Customer:
-    """Let a customer do nothing; its events are held."""
+    """Let a customer do nothing; its events are held. At `tm_deletion_scheduled`, 30 days on, it is deleted."""
     caller = await operator_in(request)
     return customer_shape(await services_of(request).accounts.freeze(caller, checked_id(customer)))
 
 
 @post("/v1.0/customers/{customer:str}/recover", status_code=200, tags=["customers"])
 async def recover(request: AnyRequest, customer: str) -> Customer:
-    """Undo a freeze; held events are sent."""
+    """Undo a freeze, and the deletion that it announced; held events are sent."""
     await operator_in(request)
     return customer_shape(await services_of(request).accounts.recover(checked_id(customer)))
 

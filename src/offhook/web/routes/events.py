@@ -78,7 +78,7 @@ class ResendAnswer(msgspec.Struct, frozen=True):
     deliveries: list[DeliveryRow]
 
 
-class ReplayRequest(msgspec.Struct, frozen=True):
+class ReplayRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`after` a cursor or `since` a time (RFC 3339), one of both; `only` failed ones (the default) or all."""
 
     after: int | str | None = None

@@ -12,13 +12,14 @@ from offhook.domain.errors import InvalidError
 from offhook.domain.ids import NIL_UUID
 from offhook.store.agents import get_agent
 from offhook.web.asking import AnyRequest, caller_in, exchange_of, services_of
+from offhook.web.names import unknown_field
 from offhook.web.shapes.accounts import Agent, agent_shape, key_holder_shape
 
 _MAX_TEXT = 1_024
 _MAX_BODY_BYTES = 128 * 1024
 
 
-class LoginRequest(msgspec.Struct, frozen=True):
+class LoginRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A username and its password, as somebody sent them: anything at all."""
 
     username: Any = None
@@ -73,11 +74,17 @@ def read_log_in(body: bytes) -> tuple[str, str]:
     """Username and password out of a request's body. Raises InvalidError naming what is malformed."""
     try:
         sent = msgspec.json.decode(body, type=LoginRequest)
+    except msgspec.ValidationError as error:
+        raise unknown_field(str(error), LoginRequest) or _malformed() from None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        raise InvalidError(
-            'The body is not the JSON {"username": "…", "password": "…"}.', reason="INVALID_JSON_BODY", field="body"
-        ) from None
+        raise _malformed() from None
     return _text("username", sent.username), _text("password", sent.password)
+
+
+def _malformed() -> InvalidError:
+    return InvalidError(
+        'The body is not the JSON {"username": "…", "password": "…"}.', reason="INVALID_JSON_BODY", field="body"
+    )
 
 
 def _text(name: str, value: Any) -> str:

@@ -10,7 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from offhook.domain.errors import UnavailableError
 from offhook.web.asking import AnyRequest, services_of
-from offhook.web.docs_page import DOCS_PAGE
+from offhook.web.docs_page import HEADERS, docs_file
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -68,6 +68,28 @@ async def openapi(request: AnyRequest) -> Response[bytes]:
 
 
 @get(["/docs", "/"], include_in_schema=False, media_type=MediaType.HTML)
-async def docs() -> Response[str]:
+async def docs() -> Response[bytes]:
     """This API as a page."""
-    return Response(DOCS_PAGE, media_type="text/html")
+    return _page_file("page.html", "text/html; charset=utf-8")
+
+
+@get("/docs/style.css", include_in_schema=False)
+async def docs_style() -> Response[bytes]:
+    """The page's style."""
+    return _page_file("style.css", "text/css; charset=utf-8")
+
+
+@get("/docs/script.js", include_in_schema=False)
+async def docs_script() -> Response[bytes]:
+    """The page's script."""
+    return _page_file("script.js", "text/javascript; charset=utf-8")
+
+
+@get(["/favicon.ico", "/favicon.svg"], include_in_schema=False)
+async def favicon() -> Response[bytes]:
+    """The icon; browsers ask for it by the first name, and go by its type."""
+    return _page_file("favicon.svg", "image/svg+xml")
+
+
+def _page_file(name: str, media_type: str) -> Response[bytes]:
+    return Response(docs_file(name), media_type=media_type, headers=HEADERS)
