@@ -23,7 +23,8 @@ _CALL = "call"
 def trigger(data: Path, as_json: bool, what: str, fast: bool) -> None:
     """Publish a sample event, or the events of a whole call, with realistic pauses.
 
-    TYPE is an event type such as call_hungup; `call` plays a call from its creation to its end.
+    TYPE is an event type such as call_hungup; `call` plays a call from its creation to its end. What is published is
+    sent like any other event, but nothing is behind it: it is no call of `calls list`.
     """
     server = Server.found(data)
     customer_id = server.ask("GET", "/v1.0/customer")["id"]
@@ -47,7 +48,10 @@ def _play_call(server: Server, customer_id: str, *, fast: bool, quiet: bool) -> 
         if not quiet:
             click.echo(f"{datetime.now():%H:%M:%S}  {step.type}")
     if not quiet:
-        click.echo(f"That was call {call_id}. See: offhook events list --subject call/{call_id}")
+        click.echo(
+            "These were the events of a call that nobody made: `offhook calls list` does not know it.\n"
+            f"See: offhook events list --subject call/{call_id}"
+        )
     return ids
 
 
