@@ -145,7 +145,8 @@ def test_a_payload_is_shown_over_as_many_lines_as_it_takes(server: OffhookServer
 def test_with_json_a_refusal_is_json_too(server: OffhookServer) -> None:
     refused = server.command("events", "show", "none-such", "--json", check=False)
     assert (refused.returncode, refused.stdout) == (1, "")
-    assert json.loads(refused.stderr)["error"]["reason"] == "EVENT_NOT_FOUND"
+    said = {"reason": "EVENT_NOT_FOUND", "message": "There is no event none-such.", "field": "id"}
+    assert json.loads(refused.stderr) == {"error": said}
     refused = server.command("events", "list", "--json", "--limit", "none", check=False)
     assert refused.returncode == 2
     assert "--limit" in json.loads(refused.stderr)["error"]["message"]

@@ -51,7 +51,7 @@ def main() -> None:
 
 def _refuse(error: OffhookError, *, as_json: bool) -> None:
     if not as_json:
-        click.echo(f"offhook: {error.message}", err=True)
+        click.echo(f"offhook: {error}", err=True)
         return
     said = {"reason": error.reason, "message": error.message, "field": error.field}
     click.echo(json.dumps({"error": said}, ensure_ascii=False), err=True)

@@ -29,6 +29,11 @@ _TIMEOUT_S = 30
 class ServerError(OffhookError):
     """The server refused; its words are passed on."""
 
+    def __str__(self) -> str:
+        """With the reason that its documentation explains."""
+        place = f" (field {self.field})" if self.field else ""
+        return f"{self.message} [{self.reason}{place}]"
+
 
 class Server:
     """A running server. `OFFHOOK_URL` and `OFFHOOK_TOKEN` say where and as whom, or the data folder's profile."""
@@ -141,5 +146,4 @@ def _refusal(error: urllib.error.HTTPError) -> ServerError:
         return ServerError(f"The server answered {error.code}. Is OFFHOOK_URL right?")
     field = next((detail["field"] for detail in said["details"] if "field" in detail), None)
     hint = " Set OFFHOOK_TOKEN to a token or an access key." if error.code == 401 else ""
-    place = f" (field {field})" if field else ""
-    return ServerError(f"{said['message']}{hint} [{said['reason']}{place}]", reason=said["reason"], field=field)
+    return ServerError(f"{said['message']}{hint}", reason=said["reason"], field=field)

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from offhook.cli.remote import Server, remote, show_json
+from offhook.cli.showing import local_time
 from offhook.domain.catalogue import event_type, sample, scripted_call
 from offhook.domain.ids import new_uuid
 from offhook.domain.times import rfc3339
@@ -46,7 +47,7 @@ def _play_call(server: Server, customer_id: str, *, fast: bool, quiet: bool) -> 
             time.sleep(step.pause_s)
         ids.append(_publish(server, step.type, step.data))
         if not quiet:
-            click.echo(f"{datetime.now():%H:%M:%S}  {step.type}")
+            click.echo(f"{local_time(rfc3339(datetime.now(UTC)))}  {step.type}")
     if not quiet:
         click.echo(
             "These were the events of a call that nobody made: `offhook calls list` does not know it.\n"

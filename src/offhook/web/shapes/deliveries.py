@@ -13,7 +13,8 @@ from offhook.domain.times import from_us, rfc3339, rfc3339_or_none
 class DeliveryRow(msgspec.Struct, frozen=True):
     """One event for one destination (contract, section 5). `uri` is where it went, or would go now.
 
-    `last_latency_ms` is null before the first attempt, as long as it is under way, and once the attempt was erased.
+    `last_detail` says in words why the last attempt got no answer. `last_latency_ms` is null before the first one, and
+    where it was erased.
     """
 
     id: str
