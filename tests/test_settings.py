@@ -68,6 +68,20 @@ def test_a_schedule_may_differ_per_family(tmp_path: Path) -> None:
         ({"OFFHOOK_DELIVERY__ALLOWED_NETWORKS": "10.0.0.0/99"}, "delivery.allowed_networks"),
         ({"OFFHOOK_LOG__LEVEL": "loud"}, "debug, info"),
         ({"OFFHOOK_SWITCH__ASTERISK_URL": "http://10.0.0.5:8088"}, "asterisk_user"),
+        (
+            {"OFFHOOK_SWITCH__ASTERISK_URL": "http://10.0.0.5:8088", "OFFHOOK_SWITCH__ASTERISK_USER": "me"},
+            "needs switch.asterisk_password_file: a file with the ARI password of me",
+        ),
+        ({"OFFHOOK_SWITCH__ASTERISK_URL": "10.0.0.5:8088"}, "switch.asterisk_url"),
+        (
+            {"OFFHOOK_SERVER__PUBLIC_URL": "not a url"},
+            "server.public_url (environment) is 'not a url', which is no URL",
+        ),
+        ({"OFFHOOK_SERVER__PUBLIC_URL": "offhook.example.com"}, "write it as https://offhook.example.com"),
+        ({"OFFHOOK_SERVER__PUBLIC_URL": "https://offhook.example.com/?a=b"}, "server.public_url"),
+        ({"OFFHOOK_SERVER__PUBLIC_URL": "https://:99999"}, "server.public_url"),
+        ({"OFFHOOK_DATABASE__URL": "mysql://me:geheim@db/offhook"}, "database.url is of mysql. Offhook keeps its data"),
+        ({"OFFHOOK_DATABASE__URL": "me:geheim@db/offhook"}, "database.url is no URL"),
         ({"OFFHOOK_SWITCH__RTP_FIRST": "30000"}, "rtp_last"),
     ],
 )
@@ -75,6 +89,12 @@ def test_a_bad_setting_names_itself_and_what_it_may_be(tmp_path: Path, env: dict
     with pytest.raises(MisconfiguredError) as refused:
         load(tmp_path, env=env)
     assert said in refused.value.message
+    assert "geheim" not in refused.value.message
+
+
+@pytest.mark.parametrize("url", ["", "https://offhook.example.com", "http://[::1]:8080", "https://example.com/offhook"])
+def test_a_url_is_taken_as_it_is_written(tmp_path: Path, url: str) -> None:
+    assert load(tmp_path, env={"OFFHOOK_SERVER__PUBLIC_URL": url}).server.public_url == url
 
 
 @pytest.mark.parametrize("toml", ["nonsense", "[delivery]\nno_such = 1\n", "\xff"])

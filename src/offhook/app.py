@@ -234,9 +234,14 @@ def open_database(settings: Settings, data: Path) -> Database:
 
 def profile_of(settings: Settings, credentials: Credentials) -> Profile:
     """How the command line reaches a server with these settings."""
-    host = settings.server.host
-    shown = f"[{host}]" if ":" in host else host
-    return Profile(f"http://{shown}:{settings.server.port}", credentials.access_key)
+    return Profile(own_url(settings), credentials.access_key)
+
+
+def own_url(settings: Settings) -> str:
+    """How this machine itself reaches a server with these settings."""
+    # Listening on all addresses it is on loopback too, and that can be called.
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.server.host, settings.server.host)  # noqa: S104
+    return f"http://[{host}]:{settings.server.port}" if ":" in host else f"http://{host}:{settings.server.port}"
 
 
 def _url(settings: Settings) -> str:

@@ -87,6 +87,15 @@ class DataFolder:
         """Keep how to reach this server, for its owner's eyes only."""
         write_private(self.profile, msgspec.json.format(msgspec.json.encode(profile)) + b"\n")
 
+    def renew_profile(self, url: str) -> None:
+        """Keep where this server listens now. A profile that is not there, or cannot be read, stays as it is."""
+        try:
+            present = msgspec.json.decode(self.profile.read_bytes(), type=Profile)
+        except (OSError, msgspec.DecodeError):
+            return
+        if present.url != url:
+            self.write_profile(Profile(url, present.access_key))
+
 
 def write_private(path: Path, content: bytes) -> None:
     """Write a file that only its owner can read (mode 0600), whole or not at all; it survives a power cut.

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
 _SIZE = re.compile(r"(\d+)\s*(B|KiB|MiB|GiB)")
+_NO_URL = re.compile(r"[\s\x00-\x1f\x7f]")
 _UNITS = {
     "d": timedelta(days=1),
     "h": timedelta(hours=1),
@@ -62,3 +64,13 @@ def host_port(text: str) -> HostPort:
     if not colon or not host or not port.isdigit() or not 0 < int(port) < 65536:
         raise ValueError("write it as 127.0.0.1:5060")
     return HostPort(host.strip("[]"), int(port))
+
+
+def web_url(text: str) -> str:
+    """`https://offhook.example.com`: where something is reached over HTTP, without user, query or fragment."""
+    parts = urlsplit(text)
+    # Reading the port checks it.
+    is_whole = parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port > 0)
+    if not is_whole or "@" in parts.netloc or "?" in text or "#" in text or _NO_URL.search(text):
+        raise ValueError("write it as https://offhook.example.com or http://10.0.0.5:8080")
+    return text

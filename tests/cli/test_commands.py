@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import signal
+import socket
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +34,7 @@ def test_customer_events_and_deliveries(server: OffhookServer) -> None:
         shown = server.command("customer", "set", "--webhook-uri", receiver.uri)
         assert receiver.uri in shown.stdout.replace("\n", "")
         assert "plain http" in shown.stderr
+        assert "offhook customer test" in shown.stdout
         tested = json.loads(server.command("customer", "test", "--json").stdout)
         assert tested["outcome"] == "succeeded"
         (event_id,) = json.loads(server.command("trigger", "message_created", "--json").stdout)["ids"]
@@ -44,11 +48,16 @@ def test_customer_events_and_deliveries(server: OffhookServer) -> None:
         listed = server.command("events", "list")
         assert "message_created" in listed.stdout
         assert max(len(line) for line in listed.stdout.splitlines()) <= 80
-        assert "succeeded" in server.command("deliveries", "list").stdout
+        assert event_id in listed.stdout
+        shown = server.command("deliveries", "list").stdout
+        assert "succeeded" in shown
+        assert event_id in shown
         event = json.loads(server.command("events", "show", event_id, "--json").stdout)
         assert [attempt["status_code"] for attempt in event["attempts"]] == [200]
         assert event_id in server.command("events", "show", event_id).stdout
-        server.command("events", "resend", event_id)
+        position = str(event["position"])
+        assert json.loads(server.command("events", "show", position, "--json").stdout)["id"] == event_id
+        server.command("events", "resend", position)
         wait_until(lambda: len(receiver.snapshot()) == 3, "it is sent again")
         assert receiver.snapshot()[2].id == event_id
         assert "0 events" in server.command("events", "replay", "--after", "0").stdout
@@ -56,6 +65,156 @@ def test_customer_events_and_deliveries(server: OffhookServer) -> None:
         assert rotated["webhook_secret"].startswith("whsec_")
     finally:
         receiver.close()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def test_a_test_that_fails_says_why_and_what_to_do(server: OffhookServer) -> None:
+    port = free_port()
+    server.command("customer", "set", "--webhook-uri", f"http://127.0.0.1:{port}/hook")
+    try:
+        tested = server.command("customer", "test", check=False)
+        assert tested.returncode == 1
+        assert f"Nothing listens on 127.0.0.1:{port}." in tested.stdout
+        assert "Start your program" in tested.stdout
+        tested = server.command("customer", "test", "--json", check=False)
+        assert tested.returncode == 1
+        assert json.loads(tested.stdout)["detail"] == f"nothing listens on 127.0.0.1:{port}"
+        (event_id,) = json.loads(server.command("trigger", "message_created", "--json").stdout)["ids"]
+        wait_until(
+            lambda: f"Nothing listens on 127.0.0.1:{port}." in server.command("events", "show", event_id).stdout,
+            "the attempt is shown with its words",
+        )
+        shown = server.command("deliveries", "list", "--limit", "1").stdout
+        assert "message/" in shown
+        assert "pending" in shown
+        assert "refused, " in shown
+        assert "ms: Nothing listens" in " ".join(shown.split())
+        assert "Next try: 20" in " ".join(shown.split())
+        assert max(map(len, shown.splitlines())) <= 80
+    finally:
+        off = server.command("customer", "set", "--webhook-uri", "")
+    assert "events tail" in off.stdout
+
+
+def test_lists_begin_with_the_newest_and_end_at_the_limit(server: OffhookServer) -> None:
+    ids = [json.loads(server.command("trigger", "call_ringing", "--json").stdout)["ids"][0] for _ in range(3)]
+    listed = json.loads(server.command("events", "list", "--limit", "2", "--json").stdout)
+    assert [event["id"] for event in listed["result"]] == [ids[2], ids[1]]
+    older = json.loads(
+        server.command("events", "list", "--limit", "1", "--json", "--before", listed["next_cursor"]).stdout
+    )
+    assert [event["id"] for event in older["result"]] == [ids[0]]
+    place = str(older["result"][0]["position"])
+    newer = json.loads(server.command("events", "list", "--json", "--after", place).stdout)
+    assert [event["id"] for event in newer["result"]] == ids[1:]
+    assert server.command("events", "list", "--after", "1", "--before", "9", check=False).returncode == 2
+
+
+def test_a_list_may_be_longer_than_a_page(server: OffhookServer) -> None:
+    batch = [{"type": "ping", "subject": "order/1", "data": {"n": number}} for number in range(130)]
+    server.ask("POST", "/v1.0/events", batch)
+    listed = json.loads(server.command("events", "list", "--limit", "120", "--subject", "order/1", "--json").stdout)
+    assert [event["data"]["n"] for event in listed["result"]] == list(range(129, 9, -1))
+    everything = server.command("events", "list", "--limit", "5000", "--type", "ping")
+    assert everything.stdout.count("order/1") == 130
+    assert "More" not in everything.stdout
+
+
+def test_times_are_the_wall_clocks_with_date_and_zone(server: OffhookServer) -> None:
+    (event_id,) = json.loads(server.command("trigger", "call_ringing", "--json").stdout)["ids"]
+    event = server.ask("GET", f"/v1.0/events/{event_id}")
+    there = datetime.fromisoformat(event["tm_create"]).astimezone(timezone(timedelta(hours=3)))
+    to_server = {"OFFHOOK_URL": server.url, "OFFHOOK_TOKEN": server.token}
+    for command in (["events", "list"], ["events", "show", event_id]):
+        shown = offhook(*command, **to_server, TZ="XYZ-3").stdout
+        assert f"{there:%Y-%m-%d %H:%M:%S} XYZ" in shown
+
+
+def test_a_payload_is_shown_over_as_many_lines_as_it_takes(server: OffhookServer) -> None:
+    data = {"text": "a [bold]word[/] " * 20, "number": 7, "escape": "\x1b[2J\x9b2J"}
+    (event_id,) = server.ask("POST", "/v1.0/events", {"type": "ping", "data": data})["ids"]
+    shown = server.command("events", "show", event_id).stdout
+    assert '    "number": 7,\n' in shown
+    assert data["text"] in shown
+    assert not set(shown) & {"\x1b", "\x9b"}
+
+
+def test_with_json_a_refusal_is_json_too(server: OffhookServer) -> None:
+    refused = server.command("events", "show", "none-such", "--json", check=False)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    said = {"reason": "EVENT_NOT_FOUND", "message": "There is no event none-such.", "field": "id"}
+    assert json.loads(refused.stderr) == {"error": said}
+    refused = server.command("events", "list", "--json", "--limit", "none", check=False)
+    assert refused.returncode == 2
+    assert "--limit" in json.loads(refused.stderr)["error"]["message"]
+    refused = server.command("events", "show", "999999", check=False)
+    assert refused.returncode == 1
+    assert "EVENT_NOT_FOUND" in refused.stderr
+
+
+def test_a_played_call_is_said_to_be_none(server: OffhookServer) -> None:
+    played = server.command("trigger", "call", "--fast")
+    assert "`offhook calls list` does not know it" in played.stdout
+
+
+def test_tail_says_what_changed_fits_a_terminal_and_ends_quietly(server: OffhookServer) -> None:
+    server.command("trigger", "call", "--fast")
+    tail = subprocess.Popen(
+        [str(OFFHOOK), "events", "tail", "--from-start"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=clean_environment(OFFHOOK_URL=server.url, OFFHOOK_TOKEN=server.token, PYTHONUNBUFFERED="1"),
+    )
+    assert tail.stdout is not None
+    lines: list[str] = []
+    while "call_hungup" not in "".join(lines):
+        lines.append(tail.stdout.readline())
+    tail.send_signal(signal.SIGINT)
+    rest, complaints = tail.communicate(timeout=10)
+    assert tail.returncode == 0
+    assert "Abort" not in complaints
+    assert "Traceback" not in complaints
+    shown = "".join(lines) + rest
+    assert max(map(len, shown.splitlines())) <= 80
+    updated = [line for line in shown.splitlines() if " call_updated " in line]
+    assert updated
+    assert all("progressing" not in line for line in updated)
+
+
+@pytest.mark.parametrize("url", ["foo", "ftp://example.com", "http://", "http://a b"])
+def test_a_bad_address_of_the_server_is_named(url: str) -> None:
+    refused = offhook("events", "list", check=False, OFFHOOK_URL=url, OFFHOOK_TOKEN="x")
+    assert refused.returncode == 1
+    assert f"OFFHOOK_URL is {url!r}, which is no URL" in refused.stderr
+
+
+def test_what_a_server_cannot_be_started_with_is_said_in_a_sentence(tmp_path: Path) -> None:
+    for options, said in (
+        (("--database", "mysql://me:geheim@db/offhook"), "database.url is of mysql"),
+        (("--asterisk", "http://127.0.0.1:8088/ari", "--asterisk-user", "me"), "switch.asterisk_password_file"),
+    ):
+        refused = offhook("serve", "--data", str(tmp_path / "data"), *options, check=False)
+        assert refused.returncode == 1
+        assert said in refused.stderr
+        assert "Traceback" not in refused.stderr
+        assert "geheim" not in refused.stderr
+
+
+def test_a_server_that_listens_elsewhere_is_found_by_its_folder(tmp_path: Path) -> None:
+    server = OffhookServer(tmp_path / "data", "--no-switch")
+    for _ in range(2):
+        server.port = free_port()
+        server.start()
+        shown = offhook("customer", "show", "--data", str(server.data), "--json")
+        assert json.loads(shown.stdout)["id"] == server.credentials["customer_id"]
+        assert (server.data / "profile.json").stat().st_mode & 0o777 == 0o600
+        assert server.stop() == 0
 
 
 def test_tail_shows_what_happens(server: OffhookServer) -> None:

@@ -80,6 +80,18 @@ async def binary(peer: Peer) -> None:
     await peer.send(b"\x00\x00\x12\x04\x00\x00\x00\x00\x00" * 100)
 
 
+async def echo(peer: Peer) -> None:
+    await peer.send(await peer.request())
+
+
+async def echo_in_status(peer: Peer) -> None:
+    await peer.send(b"HTTP/1.1 " + await peer.request())
+
+
+async def echo_in_field(peer: Peer) -> None:
+    await peer.send(b"HTTP/1.1 200 OK\r\n" + await peer.request())
+
+
 async def switch_protocols(peer: Peer) -> None:
     await peer.request()
     await peer.send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n" + b"z" * 9999)
@@ -110,6 +122,9 @@ async def reset_before_head(peer: Peer) -> None:
         (endless_interim, Outcome.MALFORMED),
         (old_text, Outcome.MALFORMED),
         (binary, Outcome.MALFORMED),
+        (echo, Outcome.MALFORMED),
+        (echo_in_status, Outcome.MALFORMED),
+        (echo_in_field, Outcome.MALFORMED),
         (close_before_head, Outcome.RESET),
         (close_within_head, Outcome.RESET),
         (reset_before_head, Outcome.RESET),
@@ -123,7 +138,19 @@ async def test_without_a_head_the_failure_has_its_name(behave, outcome: Outcome)
         assert result.status_code is None
         assert result.response == b""
         assert "geheim" not in result.detail
+        assert result.detail
         assert receiver.connection_count == 1
+
+
+async def test_of_a_name_and_a_port_that_nobody_has_the_reason_says_which() -> None:
+    async with open_sender() as sender:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
+        result = await attempt(sender, post(f"http://127.0.0.1:{port}/hook?token=geheim"))
+        assert (result.outcome, result.detail) == (Outcome.REFUSED, f"nothing listens on 127.0.0.1:{port}")
+        result = await attempt(sender, post(f"http://[::1]:{port}/hook?token=geheim"))
+        assert f"[::1]:{port}" in result.detail
+        assert "geheim" not in result.detail
 
 
 async def endless_body(peer: Peer) -> None:

@@ -25,7 +25,7 @@ from offhook.store.backlog import START
 from offhook.store.commit.rows import GroupRows, Tables
 from offhook.store.deliveries import list_deliveries
 from offhook.store.destination_rows import destinations_with_pending
-from offhook.store.events import list_events
+from offhook.store.events import list_events, newest_events
 from offhook.store.prepared import Prepared, Row
 from offhook.store.stats import webhook_numbers
 from offhook.store.store import Store
@@ -52,6 +52,15 @@ READS: dict[str, tuple[Callable[[sa.Connection, str, str], object], str]] = {
     "events of a type": (lambda c, customer, e: list_events(c, customer, after=0, type="x"), "events_position"),
     "events of a subject": (
         lambda c, customer, e: list_events(c, customer, after=0, subject="order/1"),
+        "events_subject",
+    ),
+    "newest events": (lambda c, customer, e: newest_events(c, customer), "events_position"),
+    "newest events of a type": (
+        lambda c, customer, e: newest_events(c, customer, before=9, type="x"),
+        "events_position",
+    ),
+    "newest events of a subject": (
+        lambda c, customer, e: newest_events(c, customer, before=9, subject="order/1"),
         "events_subject",
     ),
     "of event": (deliveries.attempts_of_event, "deliveries_event"),

@@ -35,11 +35,13 @@ def test_a_delivery_is_shown_as_the_contract_says() -> None:
         created_us=NINE_US,
         next_attempt_us=None,
         done_us=None,
+        last_latency_ms=7,
     )
     assert msgspec.json.encode(delivery_row(delivery)) == (
         b'{"id":"12","event_id":"evt_1","event_type":"call_hungup","subject":"call/1","destination":"customer",'
         b'"uri":"https://hooks.example.com/","status":"held","held_reason":"gone","attempt_count":2,'
-        b'"last_outcome":"server_error","last_status_code":503,"tm_create":"2026-05-02T09:00:00Z",'
+        b'"last_outcome":"server_error","last_status_code":503,"last_latency_ms":7,"last_detail":"",'
+        b'"tm_create":"2026-05-02T09:00:00Z",'
         b'"tm_next_attempt":null,"tm_done":null}'
     )
 
@@ -48,7 +50,7 @@ def test_an_attempt_at_an_activeflows_webhook_shows_what_can_be_read_of_its_answ
     attempt = LoggedAttempt(1, "f1", "https://f.example.com/", "client_error", 404, 7, b"no\xff", NINE_US + 500_000)
     assert msgspec.json.encode(attempt_row(attempt)).decode() == (
         '{"number":1,"destination":"activeflow/f1","uri":"https://f.example.com/","outcome":"client_error",'
-        '"status_code":404,"latency_ms":7,"response":"no\ufffd","tm_start":"2026-05-02T09:00:00.5Z"}'
+        '"status_code":404,"latency_ms":7,"response":"no\ufffd","detail":"","tm_start":"2026-05-02T09:00:00.5Z"}'
     )
 
 

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
 from offhook.cli.remote import Server, remote, show_fields, show_json
+from offhook.cli.showing import plain, show_attempt
+from offhook.domain.outcome import Outcome
+
+_SET = (
+    "What to try next:\n"
+    "  offhook customer test     sends one sample event, and says what came of it\n"
+    "  offhook trigger call      publishes the events of a whole call\n"
+    "  offhook deliveries list   shows what was sent, and what was answered"
+)
+_OFF = (
+    "The webhook is off: events are kept, and go nowhere. What to try next:\n"
+    "  offhook customer set --webhook-uri http://127.0.0.1:5000/hook\n"
+    "  offhook events tail       shows events as they happen"
+)
 
 
 @click.group()
@@ -38,15 +53,26 @@ def change(data: Path, as_json: bool, **fields: str | None) -> None:
         raise click.UsageError("Say what to change, for example --webhook-uri https://example.com/hook.")
     changed = Server.found(data).ask("PUT", "/v1.0/customer", body)
     _print(changed, as_json=as_json)
+    if not as_json:
+        click.echo(f"\n{_SET if changed['webhook_uri'] else _OFF}")
 
 
 @customer.command("test")
 @click.option("--type", "event_type", default="call_hungup", show_default=True, help="Which sample event.")
 @remote
 def send_test(data: Path, as_json: bool, event_type: str) -> None:
-    """Send one signed sample event to the webhook now, and say what came of it."""
+    """Send one signed sample event to the webhook now, and say what came of it.
+
+    Exit code 1 if it was not taken.
+    """
     attempt = Server.found(data).ask("POST", "/v1.0/customer/webhook_test", {"type": event_type})
-    _print(attempt, as_json=as_json)
+    has_failed = attempt["outcome"] != Outcome.SUCCEEDED
+    if as_json:
+        show_json(attempt)
+    else:
+        click.echo(f"Sent a sample {event_type} to {plain(attempt['uri'])}")
+        show_attempt(attempt, with_advice=has_failed)
+    sys.exit(1 if has_failed else 0)
 
 
 @customer.command("enable")

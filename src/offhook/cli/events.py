@@ -3,34 +3,34 @@
 from __future__ import annotations
 
 import json
+import re
 import time
+import urllib.parse
 from pathlib import Path
 from typing import Any
 
 import click
 
-from offhook.cli.remote import Server, remote, show_fields, show_json, show_rows
+from offhook.cli.changes import Changes
+from offhook.cli.remote import Server, ServerError, remote, show_fields, show_json
+from offhook.cli.showing import (
+    local_time,
+    plain,
+    show_attempt,
+    show_block,
+    show_delivery,
+    show_event,
+    show_payload,
+    terminal_width,
+)
+from offhook.domain.outcome import Outcome
 
-_COLUMNS = {"position": "pos", "tm_create": "time", "type": "type", "subject": "subject"}
-_DELIVERIES = {
-    "destination": "destination",
-    "status": "status",
-    "attempt_count": "attempts",
-    "last_outcome": "last outcome",
-    "last_status_code": "HTTP",
-    "uri": "uri",
-}
-_ATTEMPTS = {
-    "tm_start": "time",
-    "number": "number",
-    "outcome": "outcome",
-    "status_code": "HTTP",
-    "latency_ms": "ms",
-    "response": "response",
-}
 _TAIL_S = 0.5
+_MAX_PAGE = 100
 # One answer looks at 10,000 events at most.
 _MAX_QUESTIONS = 20
+_NO_DELIVERY = "None: the webhook was off when it happened. `offhook events resend` sends it."
+_CURSOR = re.compile(r"(?:[0-9]{1,9}\.)?([0-9]{1,18})")
 
 
 @click.group()
@@ -39,21 +39,36 @@ def events() -> None:
 
 
 @events.command("list")
-@click.option("--after", default="0", show_default=True, help="Cursor or position to start after.")
+@click.option("--before", help="Only what is older than this cursor or position.")
+@click.option("--after", help="Cursor or position to start after; the oldest comes first then.")
 @click.option("--type", "event_type", help="Only this type.")
 @click.option("--subject", help="Only this subject, such as call/<uuid>.")
-@click.option("--limit", type=click.IntRange(1, 100), default=100, show_default=True)
+@click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True)
 @remote
-def list_all(data: Path, as_json: bool, after: str, event_type: str | None, subject: str | None, limit: int) -> None:
-    """Events since a cursor, oldest first."""
+def list_all(
+    data: Path,
+    as_json: bool,
+    before: str | None,
+    after: str | None,
+    event_type: str | None,
+    subject: str | None,
+    limit: int,
+) -> None:
+    """Events, newest first."""
+    if before is not None and after is not None:
+        raise click.UsageError("Give one of --before (newest first) and --after (oldest first).")
+    way, start = ("after", after) if after is not None else ("before", before or "newest")
     query = {"type": event_type, "subject": subject}
-    page, is_end = _first_page(Server.found(data), query, after, limit)
+    page, is_end = _pages(Server.found(data), query, way, start, limit)
     if as_json:
         show_json(page)
         return
-    show_rows(page["result"], _COLUMNS, "No events yet. Dial a number, or try: offhook trigger call")
+    for event in page["result"]:
+        show_event(event)
+    if not page["result"] and is_end:
+        click.echo("No events yet. Dial a number, or try: offhook trigger call")
     if not is_end:
-        click.echo(f"More: offhook events list --after {page['next_cursor']}")
+        click.echo(f"More: the same with --{way} {page['next_cursor']}")
 
 
 @events.command("tail")
@@ -62,49 +77,50 @@ def list_all(data: Path, as_json: bool, after: str, event_type: str | None, subj
 @click.option("--from-start", is_flag=True, help="Begin with the oldest event instead of now.")
 @remote
 def tail(data: Path, as_json: bool, event_type: str | None, subject: str | None, from_start: bool) -> None:
-    """Show events as they happen, until Ctrl-C."""
-    server = Server.found(data)
-    cursor = "0" if from_start else _newest(server)
-    if not as_json:
-        click.echo("Waiting for events; Ctrl-C ends.", err=True)
-    while True:
-        page = server.ask("GET", "/v1.0/events", query={"after": cursor, "type": event_type, "subject": subject})
-        for event in page["result"]:
-            _print_line(event, as_json=as_json)
-        if cursor == page["next_cursor"]:
-            time.sleep(_TAIL_S)
-        cursor = page["next_cursor"]
+    """Show events as they happen, and what each changed, until Ctrl-C."""
+    try:
+        _tail(Server.found(data), {"type": event_type, "subject": subject}, from_start=from_start, as_json=as_json)
+    except KeyboardInterrupt:
+        # What it prints of the key stands on this line.
+        click.echo(err=True)
 
 
 @events.command("show")
-@click.argument("event_id")
+@click.argument("event_id", metavar="ID|POSITION")
 @remote
 def show(data: Path, as_json: bool, event_id: str) -> None:
     """One event, its deliveries and attempts."""
     server = Server.found(data)
-    event = server.ask("GET", f"/v1.0/events/{event_id}")
-    attempts = server.ask("GET", f"/v1.0/events/{event_id}/attempts")["result"]
+    event = _event(server, event_id)
+    attempts = server.ask("GET", f"/v1.0/events/{event['id']}/attempts")["result"]
     if as_json:
         show_json({**event, "attempts": attempts})
         return
-    deliveries = event.pop("deliveries")
+    deliveries, payload = event.pop("deliveries"), event.pop("data")
     show_fields(event)
+    click.echo("\nData")
+    show_payload(payload)
     click.echo("\nDeliveries")
-    show_rows(deliveries, _DELIVERIES, "None: the webhook was off when it happened. `offhook events resend` sends it.")
+    _show_deliveries(deliveries)
     click.echo("\nAttempts")
-    show_rows(attempts, _ATTEMPTS, "None yet.")
+    for attempt in attempts:
+        # What a failure asks for matters while nothing came after it.
+        show_attempt(attempt, with_advice=attempt is attempts[-1] and attempt["outcome"] != Outcome.SUCCEEDED)
+    if not attempts:
+        click.echo("None yet.")
 
 
 @events.command("resend")
-@click.argument("event_id")
+@click.argument("event_id", metavar="ID|POSITION")
 @remote
 def resend(data: Path, as_json: bool, event_id: str) -> None:
     """Send one event again now."""
-    answer = Server.found(data).ask("POST", f"/v1.0/events/{event_id}/resend")
+    server = Server.found(data)
+    answer = server.ask("POST", f"/v1.0/events/{_event(server, event_id)['id']}/resend")
     if as_json:
         show_json(answer)
     else:
-        show_rows(answer["deliveries"], _DELIVERIES, "No delivery.")
+        _show_deliveries(answer["deliveries"])
 
 
 @events.command("replay")
@@ -134,41 +150,93 @@ def replay(
         click.echo(f"{answer['count']} events are sent again. See: offhook deliveries list")
 
 
-def _first_page(server: Server, query: dict[str, str | None], after: str, limit: int) -> tuple[dict[str, Any], bool]:
-    """A page as full as a few questions make it, and whether it is the last: few events may match far apart."""
+def _show_deliveries(deliveries: list[dict[str, Any]]) -> None:
+    for delivery in deliveries:
+        show_delivery(delivery)
+    if not deliveries:
+        click.echo(_NO_DELIVERY)
+
+
+def _event(server: Server, event_id: str) -> dict[str, Any]:
+    """The event with this id; if there is none, the one at this position. Raises ServerError."""
+    try:
+        return _get(server, event_id)
+    except ServerError as error:
+        place = _CURSOR.fullmatch(event_id)
+        if place is None or error.reason != "EVENT_NOT_FOUND" or not int(place[1]):
+            raise
+        # A later one comes where that one is no longer kept.
+        page = server.ask("GET", "/v1.0/events", query={"before": int(place[1]) + 1, "page_size": 1})
+        found = [event for event in page["result"] if event["position"] == int(place[1])]
+        if not found:
+            raise
+        return _get(server, found[0]["id"])
+
+
+def _get(server: Server, event_id: str) -> dict[str, Any]:
+    event: dict[str, Any] = server.ask("GET", f"/v1.0/events/{urllib.parse.quote(event_id, safe='')}")
+    return event
+
+
+def _pages(
+    server: Server, query: dict[str, str | None], way: str, start: str, limit: int
+) -> tuple[dict[str, Any], bool]:
+    """As many as are wanted, or are found before a few questions in vain; and whether there is no more.
+
+    Few may match, far apart.
+    """
     found: list[Any] = []
-    for _ in range(_MAX_QUESTIONS):
-        page = server.ask("GET", "/v1.0/events", query={**query, "after": after, "page_size": limit - len(found)})
+    in_vain = 0
+    while len(found) < limit and in_vain < _MAX_QUESTIONS:
+        asked = {**query, way: start, "page_size": min(limit - len(found), _MAX_PAGE)}
+        page = server.ask("GET", "/v1.0/events", query=asked)
         found += page["result"]
-        if len(found) == limit:
-            return {**page, "result": found}, False
-        if page["next_cursor"] == after:
-            return {**page, "result": found}, True
-        after = page["next_cursor"]
-    return {**page, "result": found}, False
+        in_vain = 0 if page["result"] else in_vain + 1
+        cursor = page["next_cursor"]
+        if cursor == start or (way == "before" and cursor.endswith(".0")):
+            return {"result": found, "next_cursor": cursor}, True
+        start = cursor
+    return {"result": found, "next_cursor": start}, False
 
 
-def _newest(server: Server) -> str:
-    cursor = "0"
+def _tail(server: Server, query: dict[str, str | None], *, from_start: bool, as_json: bool) -> None:
+    cursor = "0" if from_start else _newest(server)
+    lines = _Lines()
+    if not as_json:
+        click.echo("Waiting for events; Ctrl-C ends.", err=True)
     while True:
-        page = server.ask("GET", "/v1.0/events", query={"after": cursor, "type": "none_such"})
-        if page["next_cursor"] == cursor:
-            return cursor
+        page = server.ask("GET", "/v1.0/events", query={**query, "after": cursor})
+        for event in page["result"]:
+            if as_json:
+                click.echo(json.dumps(event, ensure_ascii=False))
+            else:
+                lines.show(event)
+        if cursor == page["next_cursor"]:
+            time.sleep(_TAIL_S)
         cursor = page["next_cursor"]
 
 
-def _print_line(event: dict[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(event, ensure_ascii=False))
-        return
-    detail = _detail(event)
-    click.echo(
-        f"{event['tm_create'][11:23].rstrip('Z'):<12} {event['position']:>6}  "
-        f"{click.style(event['type'], bold=True):<30} {event['subject']} {detail}"
-    )
+def _newest(server: Server) -> str:
+    page = server.ask("GET", "/v1.0/events", query={"before": "newest", "page_size": 1})
+    return str(page["result"][0]["position"]) if page["result"] else "0"
 
 
-def _detail(event: dict[str, Any]) -> str:
-    content = event["data"] if isinstance(event["data"], dict) else {}
-    shown = [str(content[name]) for name in ("status", "hangup_by", "hangup_reason") if content.get(name)]
-    return f"({', '.join(shown)})" if shown else ""
+class _Lines:
+    """Lines of events, each below its subject, which is said again where it is another one than before."""
+
+    def __init__(self) -> None:
+        self._changes = Changes()
+        self._subject = ""
+
+    def show(self, event: dict[str, Any]) -> None:
+        subject = plain(event["subject"])
+        if subject != self._subject:
+            click.echo(subject or "(no subject)")
+        self._subject = subject
+        place = f"{event['position']:>6}  {local_time(event['tm_create'])}  "
+        kind, changed = plain(event["type"]), plain(self._changes.of(event))
+        line = f"{place}{click.style(kind, bold=True)}"
+        if len(place) + len(kind) + 2 + len(changed) <= terminal_width():
+            show_block(f"{line}  {changed}".rstrip(), [], indent=0)
+        else:
+            show_block(line, [changed], indent=8)

@@ -7,19 +7,13 @@ from typing import Any
 
 import click
 
-from offhook.cli.remote import Server, remote, show_fields, show_json, show_rows
+from offhook.cli.remote import Server, remote, show_fields, show_json
+from offhook.cli.showing import local_time, plain, show_block, show_delivery
 
-_DELIVERIES = {
-    "tm_create": "time",
-    "event_type": "event",
-    "status": "status",
-    "attempt_count": "tries",
-    "last_status_code": "HTTP",
-    "event_id": "event id",
-}
+_MAX_PAGE = 100
 # One answer looks at 10,000 deliveries at most.
 _MAX_QUESTIONS = 20
-_CALLS = {"tm_create": "time", "from": "from", "to": "to", "state": "state", "id": "id"}
+_LIMIT = click.IntRange(1, 10_000)
 
 
 @click.group()
@@ -31,7 +25,7 @@ def deliveries() -> None:
 @click.option("--status", type=click.Choice(["pending", "held", "succeeded", "exhausted", "cancelled"]))
 @click.option("--type", "event_type", help="Only this type.")
 @click.option("--subject", help="Only this subject, such as call/<uuid>.")
-@click.option("--limit", type=click.IntRange(1, 100), default=50, show_default=True)
+@click.option("--limit", type=_LIMIT, default=20, show_default=True)
 @click.option("--page-token", default="", help="Where a list before ended: it says so.")
 @remote
 def list_deliveries(
@@ -45,26 +39,31 @@ def list_deliveries(
 ) -> None:
     """Deliveries, newest first."""
     query = {"status": status, "type": event_type, "subject": subject}
-    page = _first_page(Server.found(data), query, page_token, limit)
+    page = _pages(Server.found(data), "/v1.0/deliveries", query, page_token, limit)
     if as_json:
         show_json(page)
     else:
         empty = "No deliveries. Is a webhook set? offhook customer set --webhook-uri https://…"
         token = page["next_page_token"]
-        show_rows(page["result"], _DELIVERIES, "None so far." if token else empty)
+        for delivery in page["result"]:
+            show_delivery(delivery)
+        if not page["result"]:
+            click.echo("None so far." if token else empty)
         if token:
             click.echo(f"Older ones: the same with --page-token {token}")
 
 
-def _first_page(server: Server, query: dict[str, str | None], token: str, limit: int) -> dict[str, Any]:
-    """A page as full as a few questions make it: few deliveries may match, far apart."""
+def _pages(server: Server, path: str, query: dict[str, str | None], token: str, limit: int) -> dict[str, Any]:
+    """As many as are wanted, or as a few questions without an answer find: few may match, far apart."""
     found: list[Any] = []
-    for _ in range(_MAX_QUESTIONS):
-        asked = {**query, "page_token": token or None, "page_size": limit - len(found)}
-        page = server.ask("GET", "/v1.0/deliveries", query=asked)
+    fruitless = 0
+    while len(found) < limit and fruitless < _MAX_QUESTIONS:
+        asked = {**query, "page_token": token or None, "page_size": min(limit - len(found), _MAX_PAGE)}
+        page = server.ask("GET", path, query=asked)
         found += page["result"]
         token = page["next_page_token"]
-        if len(found) == limit or not token:
+        fruitless = 0 if page["result"] else fruitless + 1
+        if not token:
             break
     return {"result": found, "next_page_token": token}
 
@@ -75,15 +74,18 @@ def calls() -> None:
 
 
 @calls.command("list")
-@click.option("--limit", type=click.IntRange(1, 100), default=50, show_default=True)
+@click.option("--limit", type=_LIMIT, default=20, show_default=True)
 @remote
 def list_calls(data: Path, as_json: bool, limit: int) -> None:
     """Calls, newest first."""
-    page = Server.found(data).ask("GET", "/v1.0/calls", query={"page_size": limit})
+    page = _pages(Server.found(data), "/v1.0/calls", {}, "", limit)
     if as_json:
         show_json(page)
         return
-    show_rows([_call_row(call) for call in page["result"]], _CALLS, "No calls yet. Dial a number, or run: make call")
+    for call in page["result"]:
+        _show_call(call)
+    if not page["result"]:
+        click.echo("No calls yet. Dial a number, or run: make call")
 
 
 @calls.command("hangup")
@@ -98,6 +100,7 @@ def hang_up(data: Path, as_json: bool, call_id: str) -> None:
         show_fields(call)
 
 
-def _call_row(call: dict[str, Any]) -> dict[str, Any]:
+def _show_call(call: dict[str, Any]) -> None:
+    caller, called = plain(call["source"]["target"]), plain(call["destination"]["target"])
     state = call["hangup_reason"] or call["status"]
-    return {**call, "from": call["source"]["target"], "to": call["destination"]["target"], "state": state}
+    show_block(f"{local_time(call['tm_create'])}  {caller} → {called}  {state}", [call["id"]], indent=4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 import click
@@ -13,7 +14,7 @@ from offhook.cli.events import events
 from offhook.cli.lists import calls, deliveries
 from offhook.cli.node import agent, config, init, serve
 from offhook.cli.trigger import trigger
-from offhook.domain.errors import OffhookError
+from offhook.domain.errors import InvalidError, OffhookError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -27,9 +28,30 @@ for command in (serve, init, agent, config, customer, events, deliveries, calls,
 
 
 def main() -> None:
-    """Run the program. A refusal is one line on standard error, and exit code 1."""
+    """Run the program. A refusal is said on standard error, as JSON where that is asked for.
+
+    Exit code 1; 2 where the command itself is at fault.
+    """
+    as_json = "--json" in sys.argv[1:]
     try:
-        program(standalone_mode=True)
+        sys.exit(program(standalone_mode=False))
     except OffhookError as error:
-        click.echo(f"offhook: {error.message}", err=True)
+        _refuse(error, as_json=as_json)
         sys.exit(1)
+    except click.ClickException as error:
+        if as_json:
+            _refuse(InvalidError(error.format_message(), reason="USAGE"), as_json=True)
+        else:
+            error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        click.echo("offhook: stopped.", err=True)
+        sys.exit(1)
+
+
+def _refuse(error: OffhookError, *, as_json: bool) -> None:
+    if not as_json:
+        click.echo(f"offhook: {error}", err=True)
+        return
+    said = {"reason": error.reason, "message": error.message, "field": error.field}
+    click.echo(json.dumps({"error": said}, ensure_ascii=False), err=True)

@@ -7,7 +7,7 @@ import os
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,9 +15,12 @@ import click
 import msgspec
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from offhook.cli.showing import local_time, plain
 from offhook.domain.errors import MisconfiguredError, OffhookError, UnavailableError
 from offhook.folder import Profile
+from offhook.quantities import web_url
 
 F = TypeVar("F", bound=Callable[..., Any])
 _TIMEOUT_S = 30
@@ -25,6 +28,11 @@ _TIMEOUT_S = 30
 
 class ServerError(OffhookError):
     """The server refused; its words are passed on."""
+
+    def __str__(self) -> str:
+        """With the reason that its documentation explains."""
+        place = f" (field {self.field})" if self.field else ""
+        return f"{self.message} [{self.reason}{place}]"
 
 
 class Server:
@@ -38,6 +46,8 @@ class Server:
     def found(cls, data: Path) -> Server:
         """The server that the environment or the profile names. Raises MisconfiguredError."""
         url, token = os.environ.get("OFFHOOK_URL", ""), os.environ.get("OFFHOOK_TOKEN", "")
+        if url:
+            _check_url(url)
         if not (url and token):
             profile = _profile(data)
             url, token = url or profile.url, token or profile.access_key
@@ -65,6 +75,18 @@ class Server:
             ) from None
 
 
+def _check_url(url: str) -> None:
+    try:
+        web_url(url)
+    except ValueError:
+        # It is not shown whole where there may be a password in it.
+        shown = "" if "@" in url or "?" in url else f" is {url!r}, which"
+        raise MisconfiguredError(
+            f"OFFHOOK_URL{shown} is no URL of a server. Set it to one such as http://127.0.0.1:8080.",
+            field="OFFHOOK_URL",
+        ) from None
+
+
 def remote(command: F) -> F:
     """The options of every command that talks to a server."""
     for option in (
@@ -87,41 +109,22 @@ def show_json(value: object) -> None:
     click.echo(msgspec.json.format(msgspec.json.encode(value)))
 
 
-def show_rows(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], empty: str) -> None:
-    """A table of `columns` (field to title), or what to do if there is nothing."""
-    if not rows:
-        click.echo(empty)
-        return
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
-    for title in columns.values():
-        table.add_column(title, overflow="fold")
-    for row in rows:
-        table.add_row(*(_styled(name, row.get(name)) for name in columns))
-    Console().print(table)
-
-
 def show_fields(value: Mapping[str, Any]) -> None:
     """One thing, a line a field."""
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="dim")
     table.add_column(overflow="fold")
     for name, field in value.items():
-        shown = json.dumps(field, ensure_ascii=False) if isinstance(field, dict | list) else _text(field)
-        table.add_row(name, shown.replace("[", "\\["))
+        table.add_row(name, Text(plain(_shown(name, field))))
     Console().print(table)
 
 
-def _text(value: object) -> str:
+def _shown(name: str, value: object) -> str:
+    if name.startswith("tm_") and isinstance(value, str):
+        return local_time(value)
+    if isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False)
     return "" if value is None else str(value)
-
-
-def _styled(name: str, value: object) -> str:
-    text = _text(value).replace("[", "\\[")
-    if name.startswith("tm_"):
-        # The day is rarely what one looks for; the whole time is in --json.
-        return text[11:19]
-    colours = {"succeeded": "green", "pending": "yellow", "held": "yellow", "exhausted": "red"}
-    return f"[{colours[text]}]{text}[/]" if text in colours else text
 
 
 def _profile(data: Path) -> Profile:
@@ -143,5 +146,4 @@ def _refusal(error: urllib.error.HTTPError) -> ServerError:
         return ServerError(f"The server answered {error.code}. Is OFFHOOK_URL right?")
     field = next((detail["field"] for detail in said["details"] if "field" in detail), None)
     hint = " Set OFFHOOK_TOKEN to a token or an access key." if error.code == 401 else ""
-    place = f" (field {field})" if field else ""
-    return ServerError(f"{said['message']}{hint} [{said['reason']}{place}]", reason=said["reason"], field=field)
+    return ServerError(f"{said['message']}{hint}", reason=said["reason"], field=field)

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from offhook.cli.remote import Server, remote, show_json
+from offhook.cli.showing import local_time
 from offhook.domain.catalogue import event_type, sample, scripted_call
 from offhook.domain.ids import new_uuid
 from offhook.domain.times import rfc3339
@@ -23,7 +24,8 @@ _CALL = "call"
 def trigger(data: Path, as_json: bool, what: str, fast: bool) -> None:
     """Publish a sample event, or the events of a whole call, with realistic pauses.
 
-    TYPE is an event type such as call_hungup; `call` plays a call from its creation to its end.
+    TYPE is an event type such as call_hungup; `call` plays a call from its creation to its end. What is published is
+    sent like any other event, but nothing is behind it: it is no call of `calls list`.
     """
     server = Server.found(data)
     customer_id = server.ask("GET", "/v1.0/customer")["id"]
@@ -45,9 +47,12 @@ def _play_call(server: Server, customer_id: str, *, fast: bool, quiet: bool) -> 
             time.sleep(step.pause_s)
         ids.append(_publish(server, step.type, step.data))
         if not quiet:
-            click.echo(f"{datetime.now():%H:%M:%S}  {step.type}")
+            click.echo(f"{local_time(rfc3339(datetime.now(UTC)))}  {step.type}")
     if not quiet:
-        click.echo(f"That was call {call_id}. See: offhook events list --subject call/{call_id}")
+        click.echo(
+            "These were the events of a call that nobody made: `offhook calls list` does not know it.\n"
+            f"See: offhook events list --subject call/{call_id}"
+        )
     return ids
 
 

@@ -7,6 +7,7 @@ import resource
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,7 +16,7 @@ import uvloop
 from offhook.accounts.accounts import Credentials, create_first_customer
 from offhook.accounts.accounts import reset_password as change_password
 from offhook.accounts.passwords import Passwords
-from offhook.app import Node, open_database, profile_of
+from offhook.app import Node, open_database, own_url, profile_of
 from offhook.cli.first_start import keep_credentials, show_credentials, show_ready, show_waiting
 from offhook.domain.errors import OffhookError
 from offhook.folder import DataFolder
@@ -75,11 +76,13 @@ async def _serve(settings: Settings, folder: DataFolder) -> bool:
             lambda credentials: keep_credentials(folder, profile_of(settings, credentials), credentials),
             lambda credentials: show_credentials(folder, credentials),
         )
-        return await live(supervisor, _start(node), StopSignals(node.kill))
+        renew = partial(folder.renew_profile, own_url(settings))
+        return await live(supervisor, _start(node, renew), StopSignals(node.kill))
 
 
-async def _start(node: Node) -> None:
+async def _start(node: Node, renew_profile: Callable[[], None]) -> None:
     opened = await node.open()
+    renew_profile()
     try:
         async with asyncio.timeout(_PATIENCE_S):
             await node.ready()

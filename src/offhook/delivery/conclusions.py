@@ -11,9 +11,10 @@ import structlog
 from offhook.delivery.metrics import DeliveryMetrics
 from offhook.delivery.queue import DestinationQueue
 from offhook.delivery.recorder import Recorder
-from offhook.domain.delivery import FAILING, GONE, AttemptRecord, Delivery
+from offhook.domain.delivery import FAILING, GONE, AttemptRecord, Delivery, Destination
 from offhook.domain.health import CLEAN
 from offhook.domain.outcome import Outcome
+from offhook.domain.outcome_words import words_of
 from offhook.domain.retry import RetryPolicy
 from offhook.outbound.port import AttemptResult
 from offhook.store import destinations
@@ -73,6 +74,8 @@ class Conclusions:
             queue.lanes.written(delivery.key, delivery.attempt_count)
             raise
         self._recorder.add(_record(delivery, result, attempt, now_us, status))
+        if result.outcome is not Outcome.SUCCEEDED:
+            _log_failure(delivery, destination, result, status)
         if is_present:
             self._judge(queue, result.outcome, attempt.began_us, now_us)
 
@@ -133,6 +136,22 @@ class Conclusions:
         self._recorder.add_change(lambda tx: destinations.disable(tx, key, reason, uri_key=uri_key))
 
 
+def _log_failure(delivery: Delivery, destination: Destination | None, result: AttemptResult, status: str) -> None:
+    """One line for each. Of the uri nothing is in it: path and query of a webhook are often its password."""
+    log.info(
+        "delivery.attempt_failed",
+        event_id=delivery.event_id,
+        customer_id=None if destination is None else destination.customer_id,
+        destination=None if destination is None else destination.name,
+        attempt=delivery.attempt_count,
+        outcome=result.outcome.value,
+        status_code=result.status_code,
+        detail=result.detail,
+        said=words_of(result.outcome, result.status_code, result.detail).sentence,
+        delivery=status,
+    )
+
+
 def _record(delivery: Delivery, result: AttemptResult, attempt: Attempt, ended_us: int, status: str) -> AttemptRecord:
     return AttemptRecord(
         delivery_key=delivery.key,
@@ -148,4 +167,5 @@ def _record(delivery: Delivery, result: AttemptResult, attempt: Attempt, ended_u
         due_us=delivery.due_us,
         first_failed_us=delivery.first_failed_us,
         ended_us=ended_us,
+        detail=result.detail,
     )

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import structlog
+
 from offhook.delivery.publishing import publish
 from offhook.delivery.stepping import in_steps
 from offhook.domain.cursor import check_reached
@@ -23,6 +25,8 @@ from offhook.store.replay import Replay, replay_step, send_again
 from offhook.store.store import Store
 from offhook.store.transaction import Transaction
 
+log = structlog.get_logger()
+
 
 class EventLog:
     """As the API asks for it."""
@@ -34,9 +38,11 @@ class EventLog:
         self, customer_id: str, publications: Sequence[Publication], idempotency_key: str, digest: bytes
     ) -> list[str]:
         """See `publishing.publish`."""
-        return await self._store.write(
+        ids = await self._store.write(
             lambda tx: publish(tx, customer_id, publications, idempotency_key=idempotency_key, digest=digest)
         )
+        log.debug("events.accepted", customer_id=customer_id, count=len(ids), event_ids=ids)
+        return ids
 
     async def resend(self, customer_id: str, event_id: str) -> list[LoggedDelivery]:
         """See `resend`."""

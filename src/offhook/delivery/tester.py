@@ -43,6 +43,7 @@ class SampleSender:
             latency_ms=result.latency_ms,
             response=result.response,
             started_us=started_us,
+            detail=result.detail,
         )
 
     def _request(self, webhook: Destination, subject: str, payload: bytes) -> OutgoingRequest:

@@ -21,17 +21,17 @@ def cursor_text(position: int, epoch: int = EPOCH) -> str:
     return f"{epoch}.{position}"
 
 
-def read_cursor(text: str, *, epoch: int = EPOCH, reason: str = "INVALID_ARGUMENT") -> int:
+def read_cursor(text: str, *, epoch: int = EPOCH, reason: str = "INVALID_ARGUMENT", field: str = "after") -> int:
     """The position that a cursor names. `reason` is of its being none: a query parameter has another than a field.
 
-    Raises InvalidError (after) for what is no cursor, ConflictError for one of another epoch.
+    Raises InvalidError (`field`) for what is no cursor, ConflictError for one of another epoch.
     """
     found = _CURSOR.fullmatch(text)
     if found is None:
         raise InvalidError(
-            "after is a cursor that GET /v1.0/events gave out as next_cursor, or a position: 0 or more.",
+            f"{field} is a cursor that GET /v1.0/events gave out as next_cursor, or a position: 0 or more.",
             reason=reason,
-            field="after",
+            field=field,
         )
     if found[1] is not None and int(found[1]) != epoch:
         raise ConflictError(
@@ -39,7 +39,7 @@ def read_cursor(text: str, *, epoch: int = EPOCH, reason: str = "INVALID_ARGUMEN
             "between, and what came after the backup is not in it. Ask again with after=0, or with the position of "
             "the last event that you know to be in it.",
             reason="CURSOR_OF_ANOTHER_EPOCH",
-            field="after",
+            field=field,
         )
     return int(found[2])
 

@@ -50,6 +50,16 @@ class Destination(msgspec.Struct, frozen=True):
     secrets: tuple[str, ...]
     old_secret_until_us: int | None = None
 
+    @property
+    def name(self) -> str:
+        """As the contract calls it: `customer`, or `activeflow/<uuid>`."""
+        return destination_name(self.activeflow_id)
+
+
+def destination_name(activeflow_id: str) -> str:
+    """What a destination is called; an empty `activeflow_id` means the customer's own webhook."""
+    return f"activeflow/{activeflow_id}" if activeflow_id else "customer"
+
 
 def check_is_on(webhook: Destination) -> None:
     """Raises ConflictError if there is nowhere to send to; one that is held for another reason passes."""
@@ -65,6 +75,7 @@ class AttemptRecord(msgspec.Struct, frozen=True, gc=False):
     """One attempt that came to an end, and what became of its delivery.
 
     `status` is one of `pending` (there will be another, at `due_us`), `succeeded` or `exhausted`.
+    `detail` says more of a failure without an answer, and is empty otherwise.
     """
 
     delivery_key: int
@@ -80,3 +91,4 @@ class AttemptRecord(msgspec.Struct, frozen=True, gc=False):
     due_us: int
     first_failed_us: int | None
     ended_us: int
+    detail: str = ""

@@ -24,7 +24,8 @@ class LoggedStatus(StrEnum):
 class LoggedDelivery(msgspec.Struct, frozen=True):
     """One event for one destination. `uri` is where it went, or would go now; `held_reason` is empty unless held.
 
-    `last_outcome` is empty before the first attempt; `next_attempt_us` is None unless there will be one.
+    `last_outcome` is empty before the first attempt, as is `last_detail`, which says more of a failure without an
+    answer; `next_attempt_us` is None unless there will be one.
     """
 
     key: int
@@ -41,10 +42,15 @@ class LoggedDelivery(msgspec.Struct, frozen=True):
     created_us: int
     next_attempt_us: int | None
     done_us: int | None
+    last_latency_ms: int | None = None
+    last_detail: str = ""
 
 
 class LoggedAttempt(msgspec.Struct, frozen=True):
-    """One HTTP try. `status_code` is None if no answer came; `response` is what is kept of its body."""
+    """One HTTP try. `status_code` is None if no answer came; `response` is what is kept of its body.
+
+    `detail` says more of a failure without an answer, and is empty otherwise.
+    """
 
     number: int
     activeflow_id: str
@@ -54,6 +60,7 @@ class LoggedAttempt(msgspec.Struct, frozen=True):
     latency_ms: int
     response: bytes
     started_us: int
+    detail: str = ""
 
 
 class WebhookNumbers(msgspec.Struct, frozen=True):

@@ -182,7 +182,7 @@ class _Answer:
             latency_ms=self.latency_ms,
             response=self.kept,
             retry_after=self.retry_after,
-            detail=f"HTTP {self.status_code}",
+            detail="",
         )
 
 

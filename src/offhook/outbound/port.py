@@ -24,7 +24,8 @@ class AttemptResult(msgspec.Struct, frozen=True):
 
     `status_code` is None if no response head came. `latency_ms` runs to the head, or to the failure. `response` is
     the body's start as it came, still encoded, at most 4 KiB. `retry_after` is what a failing receiver asked for.
-    `detail` is a short reason for people; neither secrets nor the uri's query are in it.
+    `detail` is a short reason for people where no answer came, and empty where one did; neither secrets, nor the uri's
+    path and query, nor anything that the receiver sent are in it.
     """
 
     outcome: Outcome

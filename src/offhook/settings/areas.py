@@ -22,6 +22,7 @@ from offhook.settings.declaration import (
     one_of,
     schedule,
     span,
+    url_or_nothing,
     whole,
 )
 
@@ -39,7 +40,12 @@ class ServerArea(msgspec.Struct, frozen=True):
     port: Annotated[int, Declared("port", "8080", whole(1, 65535), "The API's TCP port.")]
     public_url: Annotated[
         str,
-        Declared("URL", "", str, "How others reach the API. With it set, webhooks to loopback addresses are refused."),
+        Declared(
+            "URL",
+            "",
+            url_or_nothing,
+            "How others reach the API. With it set, webhooks to loopback addresses are refused.",
+        ),
     ]
     trusted_proxies: Annotated[
         tuple[str, ...],
@@ -215,7 +221,7 @@ class SwitchArea(msgspec.Struct, frozen=True):
     ring_time: Annotated[timedelta, Declared("duration", "2s", span("0s", "2m"), "How long an incoming call rings.")]
     greeting: Annotated[str, Declared("sound", "hello-world", str, "What a caller hears first: a sound of Asterisk's.")]
     asterisk_url: Annotated[
-        str, Declared("URL", "", str, "ARI of an Asterisk of your own, such as http://10.0.0.5:8088/ari.")
+        str, Declared("URL", "", url_or_nothing, "ARI of an Asterisk of your own, such as http://10.0.0.5:8088/ari.")
     ]
     asterisk_user: Annotated[str, Declared("text", "", str, "Its ARI user.")]
     asterisk_password_file: Annotated[str, Declared("path", "", str, "A file with that user's password.")]

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from offhook.quantities import duration, size
+from offhook.quantities import duration, size, web_url
 
 T = TypeVar("T")
 
@@ -105,6 +105,11 @@ def not_empty(text: str) -> str:
     if not text.strip():
         raise ValueError("must not be empty")
     return text
+
+
+def url_or_nothing(text: str) -> str:
+    """A URL of something that speaks HTTP, or nothing."""
+    return web_url(text) if text else ""
 
 
 def list_of(read_one: Callable[[str], T]) -> Callable[[str], tuple[T, ...]]:

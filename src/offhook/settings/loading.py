@@ -19,6 +19,7 @@ from offhook.settings.declaration import ByFamily, Declared
 
 ENVIRONMENT = "OFFHOOK_"
 SEPARATOR = "__"
+_DATABASES = ("postgresql", "postgres", "postgresql+psycopg", "sqlite")
 # Environment variables of the command line, which are no settings.
 _NO_SETTINGS = ("OFFHOOK_URL", "OFFHOOK_TOKEN", "OFFHOOK_DATA")
 
@@ -140,6 +141,7 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _check_together(settings: Settings) -> None:
+    _check_database(settings.database.url)
     switch = settings.switch
     if switch.rtp_last <= switch.rtp_first:
         raise MisconfiguredError("switch.rtp_last must be larger than switch.rtp_first.", field="switch.rtp_last")
@@ -148,3 +150,22 @@ def _check_together(settings: Settings) -> None:
             "switch.asterisk_url needs switch.asterisk_user and switch.asterisk_password_file.",
             field="switch.asterisk_user",
         )
+    if switch.asterisk_url and not switch.asterisk_password_file:
+        raise MisconfiguredError(
+            f"switch.asterisk_url needs switch.asterisk_password_file: a file with the ARI password of "
+            f"{switch.asterisk_user}.",
+            field="switch.asterisk_password_file",
+        )
+
+
+def _check_database(url: str) -> None:
+    """The rest of the URL is looked at when the database is opened. It is not shown: there may be a password in it."""
+    scheme, separator, _ = url.partition("://")
+    if not url or (separator and scheme in _DATABASES):
+        return
+    given = f"is of {scheme}" if separator and scheme.replace("+", "").isalnum() else "is no URL"
+    raise MisconfiguredError(
+        f"database.url {given}. Offhook keeps its data in PostgreSQL, with a URL such as "
+        "postgresql://offhook:password@db.example.com/offhook, or, where none is set, in SQLite in the data folder.",
+        field="database.url",
+    )

@@ -72,6 +72,12 @@ def attempts_of_event(connection: sa.Connection, customer_id: str, event_id: str
     return [_attempt(row) for row in rows]
 
 
+def _last(column: sa.Column[Any]) -> sa.ScalarSelect[Any]:
+    """Of a delivery's last attempt, if that failed."""
+    is_last = sa.and_(attempts.c.delivery_key == deliveries.c.key, attempts.c.number == deliveries.c.attempt_count)
+    return sa.select(column).where(is_last).correlate(deliveries).scalar_subquery()
+
+
 _present = uris.alias("present_uri")
 _used = uris.alias("used_uri")
 _select: sa.Select[Any] = sa.select(
@@ -90,6 +96,9 @@ _select: sa.Select[Any] = sa.select(
     deliveries.c.tm_create,
     deliveries.c.due_at,
     deliveries.c.tm_done,
+    # Looked up for the rows of a page alone. A success is no row of `attempts`.
+    sa.func.coalesce(deliveries.c.latency_ms, _last(attempts.c.latency_ms)).label("last_latency_ms"),
+    _last(attempts.c.detail).label("last_detail"),
 ).select_from(
     deliveries.join(events, events.c.key == deliveries.c.event_key)
     .join(destinations, destinations.c.key == deliveries.c.destination_key)
@@ -106,6 +115,7 @@ _attempts: sa.Select[Any] = sa.select(
     attempts.c.latency_ms,
     attempts.c.response,
     attempts.c.started_at,
+    attempts.c.detail,
 ).select_from(
     attempts.join(deliveries, deliveries.c.key == attempts.c.delivery_key)
     .join(destinations, destinations.c.key == deliveries.c.destination_key)
@@ -120,6 +130,7 @@ _final_attempts: sa.Select[Any] = sa.select(
     deliveries.c.latency_ms,
     deliveries.c.response,
     deliveries.c.started_at,
+    sa.null().label("detail"),
 ).select_from(
     deliveries.join(destinations, destinations.c.key == deliveries.c.destination_key).outerjoin(
         uris, uris.c.key == deliveries.c.uri_key
@@ -188,6 +199,8 @@ def _delivery(row: sa.Row[Any]) -> LoggedDelivery:
         created_us=row.tm_create,
         next_attempt_us=row.due_at if is_pending and not is_held else None,
         done_us=row.tm_done,
+        last_latency_ms=row.last_latency_ms,
+        last_detail=row.last_detail or "",
     )
 
 
@@ -201,4 +214,5 @@ def _attempt(row: sa.Row[Any]) -> LoggedAttempt:
         latency_ms=row.latency_ms or 0,
         response=row.response or b"",
         started_us=row.started_at,
+        detail=row.detail or "",
     )

@@ -45,6 +45,37 @@ def list_events(
     return [_event(row, customer_id) for row in found.rows], newest if found.place is None else found.place
 
 
+def newest_events(
+    connection: sa.Connection,
+    customer_id: str,
+    *,
+    before: int | None = None,
+    type: str | None = None,  # noqa: A002 - the contract's name
+    subject: str | None = None,
+    page_size: int = 100,
+) -> tuple[list[Event], int]:
+    """A customer's events, newest first, with a position below `before` if that is given.
+
+    The second value is the `before` of the next page; 0 once there is nothing more. A page that is not full need not be
+    the last (see `scan`). Raises NotFoundError.
+    """
+    customer_key = find_customer_key(connection, customer_id)
+    filters = [] if type is None else [events.c.type == type]
+    if subject is not None:
+        subject_key = find_subject_key(connection, customer_key, subject)
+        if subject_key is None:
+            return [], 0
+        filters.append(events.c.subject_key == subject_key)
+        if is_few(connection, sa.select(events.c.key).where(events.c.subject_key == subject_key)):
+            beyond = [] if before is None else [events.c.position < before]
+            statement = _select.where(*filters, *beyond).order_by(events.c.sequence.desc()).limit(page_size)
+            rows = list(connection.execute(statement))
+            return [_event(row, customer_id) for row in rows], rows[-1].position if len(rows) == page_size else 0
+    walk = Walk(events.c.position, [events.c.customer_key == customer_key], before, newest_first=True)
+    found = scan(connection, _select, walk, filters, page_size)
+    return [_event(row, customer_id) for row in found.rows], found.place or 0
+
+
 def newest_position(connection: sa.Connection, customer_key: int) -> int:
     """The last position that was given out, also if its event is no longer kept; 0 before the first."""
     positions = customer_positions

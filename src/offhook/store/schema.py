@@ -282,6 +282,8 @@ attempts = sa.Table(
     sa.Column("started_at", Micros, nullable=False),
     sa.Column("latency_ms", sa.Integer, nullable=False),
     sa.Column("response", sa.LargeBinary, nullable=False),
+    # Why no answer came, in words.
+    sa.Column("detail", sa.Text, nullable=True),
 )
 
 # What was answered to a request with an `Idempotency-Key`, for 24 hours.

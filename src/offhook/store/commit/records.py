@@ -36,7 +36,19 @@ class _Statements:
         # One that is there already was written by a commit whose answer was lost.
         self.insert_attempts = Prepared(
             module.insert(schema.attempts).on_conflict_do_nothing(),
-            ("delivery_key", "number", "uri_key", "outcome", "status_code", "started_at", "latency_ms", "response"),
+            (
+                *(
+                    "delivery_key",
+                    "number",
+                    "uri_key",
+                    "outcome",
+                    "status_code",
+                    "started_at",
+                    "latency_ms",
+                    "response",
+                ),
+                "detail",
+            ),
             dialect_name,
         )
         # What a receiver answered while its subject was being erased would bring back what is gone.
@@ -117,7 +129,7 @@ def _ends(record: AttemptRecord, moved: Container[int]) -> bool:
 def _attempt_row(record: AttemptRecord) -> Row:
     return (
         *(record.delivery_key, record.number, record.uri_key, record.outcome.value, record.status_code),
-        *(record.started_us, record.latency_ms, record.response),
+        *(record.started_us, record.latency_ms, record.response, record.detail or None),
     )
 
 

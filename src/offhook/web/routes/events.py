@@ -16,7 +16,7 @@ from offhook.domain.errors import InvalidError
 from offhook.domain.event import Event
 from offhook.domain.times import from_us, rfc3339, to_us
 from offhook.store.deliveries import attempts_of_event, deliveries_of_event
-from offhook.store.events import get_event, list_events
+from offhook.store.events import get_event, list_events, newest_events
 from offhook.store.replay import Replay
 from offhook.web.asking import AnyRequest, customer_in, page_size_of, services_of
 from offhook.web.pieces import JsonInPieces
@@ -24,6 +24,7 @@ from offhook.web.shapes.deliveries import AttemptRow, DeliveryRow, attempt_row, 
 
 ADMIN = Permission.CUSTOMER_ADMIN
 _LARGE_PAGE_BYTES = 1024 * 1024
+_NEWEST = "newest"
 
 
 class EventShape(msgspec.Struct, frozen=True):
@@ -45,7 +46,10 @@ class EventWithDeliveries(EventShape, frozen=True):
 
 
 class EventPage(msgspec.Struct, frozen=True):
-    """Oldest first. Ask again with `after=next_cursor`, now or later, and get only what is new."""
+    """Oldest first: ask again with `after=next_cursor`, now or later, and get only what is new.
+
+    Newest first where `before` was given: ask again with `before=next_cursor` for older ones, until it is at 0.
+    """
 
     result: list[EventShape]
     next_cursor: str
@@ -107,6 +111,7 @@ async def event_types(request: AnyRequest) -> EventTypeList:
 async def list_all(
     request: AnyRequest,
     after: str = "",
+    before: str = "",
     type: str | None = None,  # noqa: A002 - the contract's name
     subject: str | None = None,
     page_size: int | None = None,
@@ -117,8 +122,13 @@ async def list_all(
     another epoch (a backup was restored), is a 409. A page may hold less than `page_size`, or nothing, and not be the
     last, if few events match `type` or `subject`: the last one is that whose `next_cursor` is the `after` that it was
     asked with.
+
+    With `before`, a cursor or a position or `newest`, newest first instead: what came before it. `next_cursor` is then
+    the next `before`, and at position 0 once there is nothing older. Not together with `after`.
     """
     customer_id = await customer_in(request, MANAGERS)
+    if before:
+        return await _newest(request, customer_id, _before(before, after), type, subject, page_size_of(page_size))
     start = read_cursor(after, reason="INVALID_REQUEST_PARAMETER") if after else 0
     found, position = await services_of(request).store.read_for_api(
         lambda connection: list_events(
@@ -126,7 +136,37 @@ async def list_all(
         )
     )
     check_reached(start, position)
-    cursor = cursor_text(position)
+    return _page(found, cursor_text(position))
+
+
+async def _newest(
+    request: AnyRequest,
+    customer_id: str,
+    before: int | None,
+    type: str | None,  # noqa: A002 - the contract's name
+    subject: str | None,
+    page_size: int,
+) -> EventPage:
+    found, position = await services_of(request).store.read_for_api(
+        lambda connection: newest_events(
+            connection, customer_id, before=before, type=type, subject=subject, page_size=page_size
+        )
+    )
+    return _page(found, cursor_text(position))
+
+
+def _before(before: str, after: str) -> int | None:
+    """The position that `before` names; None for the newest."""
+    if after:
+        raise InvalidError(
+            "Give one of after (oldest first) and before (newest first).",
+            reason="INVALID_REQUEST_PARAMETER",
+            field="before",
+        )
+    return None if before == _NEWEST else read_cursor(before, reason="INVALID_REQUEST_PARAMETER", field="before")
+
+
+def _page(found: list[Event], cursor: str) -> EventPage:
     if sum(len(event.payload) for event in found) <= _LARGE_PAGE_BYTES:
         return EventPage([_shape(event) for event in found], cursor)
     # Litestar takes a ready answer in place of the declared value.

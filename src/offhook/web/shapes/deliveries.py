@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import msgspec
 
+from offhook.domain.delivery import destination_name
 from offhook.domain.delivery_log import LoggedAttempt, LoggedDelivery, LoggedStatus, WebhookNumbers
 from offhook.domain.errors import InvalidError
 from offhook.domain.times import from_us, rfc3339, rfc3339_or_none
 
 
 class DeliveryRow(msgspec.Struct, frozen=True):
-    """One event for one destination (contract, section 5). `uri` is where it went, or would go now."""
+    """One event for one destination (contract, section 5). `uri` is where it went, or would go now.
+
+    `last_detail` says in words why the last attempt got no answer. `last_latency_ms` is null before the first one, and
+    where it was erased.
+    """
 
     id: str
     event_id: str
@@ -23,13 +28,18 @@ class DeliveryRow(msgspec.Struct, frozen=True):
     attempt_count: int
     last_outcome: str
     last_status_code: int | None
+    last_latency_ms: int | None
+    last_detail: str
     tm_create: str | None
     tm_next_attempt: str | None
     tm_done: str | None
 
 
 class AttemptRow(msgspec.Struct, frozen=True):
-    """One HTTP try (contract, section 5). `status_code` is null if no answer came; `response` its first 4 KiB."""
+    """One HTTP try (contract, section 5). `status_code` is null if no answer came; `response` its first 4 KiB.
+
+    `detail` says in words why no answer came, and is empty otherwise.
+    """
 
     number: int
     destination: str
@@ -38,6 +48,7 @@ class AttemptRow(msgspec.Struct, frozen=True):
     status_code: int | None
     latency_ms: int
     response: str
+    detail: str
     tm_start: str | None
 
 
@@ -69,13 +80,15 @@ def delivery_row(delivery: LoggedDelivery) -> DeliveryRow:
         event_id=delivery.event_id,
         event_type=delivery.event_type,
         subject=delivery.subject,
-        destination=_destination(delivery.activeflow_id),
+        destination=destination_name(delivery.activeflow_id),
         uri=delivery.uri,
         status=delivery.status.value,
         held_reason=delivery.held_reason,
         attempt_count=delivery.attempt_count,
         last_outcome=delivery.last_outcome,
         last_status_code=delivery.last_status_code,
+        last_latency_ms=delivery.last_latency_ms,
+        last_detail=delivery.last_detail,
         tm_create=rfc3339(from_us(delivery.created_us)),
         tm_next_attempt=rfc3339_or_none(delivery.next_attempt_us),
         tm_done=rfc3339_or_none(delivery.done_us),
@@ -86,12 +99,13 @@ def attempt_row(attempt: LoggedAttempt) -> AttemptRow:
     """An attempt as it is shown; what is no UTF-8 of its response is replaced."""
     return AttemptRow(
         number=attempt.number,
-        destination=_destination(attempt.activeflow_id),
+        destination=destination_name(attempt.activeflow_id),
         uri=attempt.uri,
         outcome=attempt.outcome,
         status_code=attempt.status_code,
         latency_ms=attempt.latency_ms,
         response=attempt.response.decode("utf-8", "replace"),
+        detail=attempt.detail,
         tm_start=rfc3339(from_us(attempt.started_us)),
     )
 
@@ -120,7 +134,3 @@ def read_status(text: str | None) -> LoggedStatus | None:
         return None if text is None else LoggedStatus(text)
     except ValueError:
         raise InvalidError(f"status is one of {', '.join(LoggedStatus)}.", field="status") from None
-
-
-def _destination(activeflow_id: str) -> str:
-    return f"activeflow/{activeflow_id}" if activeflow_id else "customer"
