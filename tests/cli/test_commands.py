@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -65,12 +64,6 @@ def test_customer_events_and_deliveries(server: OffhookServer) -> None:
         assert rotated["webhook_secret"].startswith("whsec_")
     finally:
         receiver.close()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def test_a_test_that_fails_says_why_and_what_to_do(server: OffhookServer) -> None:
