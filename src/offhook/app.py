@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -61,6 +62,7 @@ log = structlog.get_logger()
 
 _USER_AGENT = f"Offhook/{__version__}"
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_READY_POLL_S = 0.05
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -140,9 +142,9 @@ class Node:
         return Opened(_url(settings), self._sip(), policy.allow_loopback)
 
     async def ready(self) -> None:
-        """Return once everything is there that was not there at the start."""
-        if self._switch is not None:
-            await self._switch.was_connected()
+        """Return once nothing is missing, as `/readyz` has it."""
+        while self.missing():  # noqa: ASYNC110 - what may be missing does not tell when it comes back
+            await asyncio.sleep(_READY_POLL_S)
 
     def missing(self) -> list[str]:
         """What `/readyz` names; empty once the node is ready."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import re
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +16,7 @@ import pytest
 
 from offhook.switch.asterisk.process import ProcessId
 from tests.acceptance.receiver import Received, Receiver
-from tests.acceptance.server import OffhookServer, free_port, wait_until
+from tests.acceptance.server import OFFHOOK, OffhookServer, clean_environment, free_port, wait_until
 from tests.sipp.switches import SharedAsterisk
 
 
@@ -59,6 +62,55 @@ def test_a_signal_that_comes_twice_within_a_moment_is_one_and_leaves_no_asterisk
     phone_server.process.send_signal(signal.SIGINT)
     assert phone_server.process.wait(20) == 0
     assert not asterisk.is_alive
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGQUIT])
+def test_a_terminal_that_ends_it_stops_it_well_and_leaves_no_asterisk(
+    phone_server: OffhookServer, number: signal.Signals
+) -> None:
+    asterisk = asterisk_of(phone_server)
+    assert asterisk is not None
+    assert phone_server.process is not None
+    phone_server.process.send_signal(number)
+    assert phone_server.process.wait(20) == 0
+    assert "node.stopping" in phone_server.log.read_text()
+    assert not asterisk.is_alive
+
+
+def test_a_terminal_that_is_closed_ends_it_well_although_nothing_can_be_printed_any_more(
+    server: OffhookServer,
+) -> None:
+    assert server.stop() == 0
+    ours, theirs = pty.openpty()
+    # A session of its own, whose terminal this is: the system tells it when that is gone (setsid(1), --ctty).
+    server.process = subprocess.Popen(
+        [
+            *("setsid", "--ctty", str(OFFHOOK), "serve", "--data", str(server.data)),
+            "--port",
+            str(server.port),
+            *server.options,
+        ],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=clean_environment(),
+    )
+    os.close(theirs)
+    server.wait_until_ready()
+    os.close(ours)
+    assert server.process.wait(20) == 0
+
+
+def test_after_nohup_a_terminal_that_is_closed_ends_nothing(server: OffhookServer) -> None:
+    assert server.stop() == 0
+    server.program = ["nohup", *server.program]
+    server.start()
+    assert server.process is not None
+    server.process.send_signal(signal.SIGHUP)
+    time.sleep(0.5)
+    assert server.ask("GET", "/healthz")
+    assert "node.stopping" not in server.log.read_text().rpartition("is ready")[2]
+    assert server.stop() == 0
 
 
 @pytest.mark.parametrize("gap_s", [0.01, 0.03, 0.1, 0.2, 0.3])

@@ -171,8 +171,11 @@ def test_retention_that_failed_is_named_and_comes_back(faulty: Callable[..., Off
         return status == 503 and "retention" in str(answer["error"]["details"])
 
     wait_until(says_missing, "retention is named")
+    wait_until(lambda: "Waiting for: retention" in server.log.read_text(), "what it waits for is printed")
+    assert "is ready" not in server.log.read_text()
     (tmp_path / "trigger").write_text("now")
     server.wait_until_ready()
+    wait_until(lambda: "is ready" in server.log.read_text(), "that it is ready is printed")
     assert "node.service_restarts" in server.log.read_text()
 
 

@@ -16,7 +16,7 @@ from offhook.store import database as database_module
 from offhook.store import destinations, scan, stats
 from offhook.store import store as store_module
 from offhook.store.database import Database
-from offhook.store.deliveries import list_deliveries
+from offhook.store.deliveries import attempts_of_event, list_deliveries
 from offhook.store.events import list_events
 from offhook.store.stats import webhook_numbers
 from offhook.store.store import Store
@@ -131,6 +131,43 @@ async def test_a_log_that_has_not_come_so_far_says_how_far_it_is(store: Store, c
     for filters in ({}, {"type": "order_paid"}, {"subject": "order/1"}):
         found = await store.read(lambda c, filters=filters: list_events(c, customer, after=4, **filters))  # type: ignore[misc]
         assert found == ([], 3)
+
+
+SENT_AGAIN = """
+WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1500)
+INSERT INTO deliveries (key, event_key, customer_key, destination_key, status, due_at, tm_create, attempt_count,
+  last_outcome, started_at, latency_ms, response, tm_done)
+SELECT key + i, event_key, customer_key, destination_key, 1, i, i, 2, 'succeeded', 10 * i + 1, 5, response, i
+FROM deliveries, n
+"""
+FAILED_BEFORE = """
+INSERT INTO attempts (delivery_key, number, outcome, started_at, latency_ms, response)
+SELECT key, 1, 'refused', started_at - 1, 5, :response FROM deliveries WHERE started_at IS NOT NULL
+"""
+
+
+async def test_the_attempts_at_an_event_that_was_sent_very_often_are_the_newest_ones(
+    store: Store, customer: str
+) -> None:
+    await fill(store, customer, 1)
+    (event,), _ = await store.read(lambda c: list_events(c, customer, after=0))
+    await store.write(lambda tx: tx.connection.execute(sa.text(SENT_AGAIN)))
+
+    async def found() -> list[tuple[int, int]]:
+        attempts = await store.read_for_api(lambda c: attempts_of_event(c, customer, event.id))
+        return [(attempt.started_us, attempt.number) for attempt in attempts]
+
+    assert await found() == [(10 * i + 1, 2) for i in range(501, 1_501)]
+    await store.write(lambda tx: tx.connection.execute(sa.text(FAILED_BEFORE), {"response": b"x" * 4_096}))
+    assert await found() == [(10 * i + more, more + 1) for i in range(1_001, 1_501) for more in (0, 1)]
+    # And of one delivery that failed very often.
+    many = (
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000) INSERT INTO attempts "
+        "(delivery_key, number, outcome, started_at, latency_ms, response) SELECT (SELECT max(key) FROM deliveries), "
+        "i + 1, 'refused', 20000 + i, 5, :response FROM n"
+    )
+    await store.write(lambda tx: tx.connection.execute(sa.text(many), {"response": b""}))
+    assert await found() == [(20_000 + i, i + 1) for i in range(1_001, 2_001)]
 
 
 async def test_the_numbers_of_a_webhook_are_those_of_the_newest_deliveries(

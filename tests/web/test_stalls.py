@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import http.client
 import json
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import pytest
@@ -98,6 +99,29 @@ def test_a_page_of_many_megabytes_holds_nobody_up_and_is_whole(server: OffhookSe
     assert [event["position"] for event in page["result"]] == list(range(1, 101))
     assert {event["data"]["a"] for event in page["result"]} == {TEXT.strip('"')}
     assert set(page["result"][0]) == {"id", "type", "subject", "sequence", "position", "data", "tm_create"}
+
+
+def test_an_answer_with_many_attempts_is_bounded_and_holds_nobody_up(server: OffhookServer, person: Person) -> None:
+    assert ask(person, "PUT", "/v1.0/customer", b'{"webhook_uri":"https://hooks.example.com/"}')[0] == 200
+    status, made = ask(person, "POST", "/v1.0/events", b'{"type":"a","data":{}}')
+    assert status == 202
+    with closing(sqlite3.connect(server.data / "offhook.db", timeout=20)) as database, database:
+        database.execute(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000) "
+            "INSERT INTO attempts (delivery_key, number, outcome, started_at, latency_ms, response) "
+            "SELECT deliveries.key, 1000 + i, 'refused', 4000000000000000 + i, 5, ? FROM n, deliveries "
+            "JOIN events ON events.key = event_key WHERE events.id = ?",
+            ("é".encode() * 2_048, made["ids"][0]),
+        )
+    with watched(server) as longest_s:
+        status, answer = ask(person, "GET", f"/v1.0/events/{made['ids'][0]}/attempts")
+        assert longest_s() < _LONGEST_S
+    assert (status, list(answer)) == (200, ["result"])
+    assert [attempt["number"] for attempt in answer["result"]] == list(range(5_001, 6_001))
+    assert {attempt["response"] for attempt in answer["result"]} == {"é" * 2_048}
+    assert answer["result"][0].keys() == {
+        *("number", "destination", "uri", "outcome", "status_code", "latency_ms", "response", "tm_start"),
+    }
 
 
 def test_a_body_full_of_nothing_holds_nobody_up(server: OffhookServer, person: Person) -> None:

@@ -13,14 +13,16 @@ import structlog
 
 # A terminal, `timeout` or a supervisor signals a whole process group, and the process itself: that is one asking.
 _ONE_ASKING_S = 0.5
-_STOPPING = (signal.SIGTERM, signal.SIGINT)
+# A service manager, Ctrl-C, a terminal that was closed, and a terminal's last word.
+_STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 log = structlog.get_logger()
 
 
 class StopSignals:
-    """SIGTERM and SIGINT: the first asks to stop; another one, half a second later or more, does not ask.
+    """SIGTERM, SIGINT, SIGHUP, SIGQUIT: the first asks to stop; another one, half a second later or more, does not ask.
 
+    A SIGHUP that was being ignored still is: `nohup` means that a terminal may be closed.
     `on_forced` is called before the process ends at once; it must be quick and needs no event loop.
     """
 
@@ -31,7 +33,8 @@ class StopSignals:
         self._loop = asyncio.get_running_loop()
         # Not the loop's own handlers: closing it would put the default back, and a late signal would kill the process.
         for number in _STOPPING:
-            signal.signal(number, self._hear)
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._hear)
 
     async def wait(self) -> None:
         """Until somebody asks."""

@@ -61,15 +61,17 @@ def deliveries_of_event(connection: sa.Connection, customer_id: str, event_id: s
 
 
 def attempts_of_event(connection: sa.Connection, customer_id: str, event_id: str) -> list[LoggedAttempt]:
-    """Every attempt at one event, oldest first, success included. Raises NotFoundError."""
+    """The attempts at one event, oldest first, success included.
+
+    The newest 1,000 of them, and only at its newest 1,000 deliveries, if there are more. Raises NotFoundError.
+    """
     event = get_event(connection, customer_id, event_id)
-    failed = connection.execute(_attempts.where(deliveries.c.event_key == event.key)).all()
+    newest = _newest_of(event.key)
+    failed = connection.execute(_failed_attempts(newest)).all()
     # A success is not written as a row of its own: the delivery holds it.
-    final = connection.execute(
-        _final_attempts.where(deliveries.c.event_key == event.key, deliveries.c.started_at.is_not(None))
-    ).all()
+    final = connection.execute(_final_attempts(newest)).all()
     rows = sorted([*failed, *final], key=lambda row: (row.started_at, row.number))
-    return [_attempt(row) for row in rows]
+    return [_attempt(row) for row in rows[-_MAX_OF_EVENT:]]
 
 
 def _last(column: sa.Column[Any]) -> sa.ScalarSelect[Any]:
@@ -106,36 +108,54 @@ _select: sa.Select[Any] = sa.select(
     .outerjoin(_present, _present.c.key == destinations.c.uri_key)
     .outerjoin(_used, _used.c.key == deliveries.c.uri_key)
 )
-_attempts: sa.Select[Any] = sa.select(
-    attempts.c.number,
-    destinations.c.activeflow_id,
-    uris.c.uri,
-    attempts.c.outcome,
-    attempts.c.status_code,
-    attempts.c.latency_ms,
-    attempts.c.response,
-    attempts.c.started_at,
-    attempts.c.detail,
-).select_from(
-    attempts.join(deliveries, deliveries.c.key == attempts.c.delivery_key)
-    .join(destinations, destinations.c.key == deliveries.c.destination_key)
-    .outerjoin(uris, uris.c.key == attempts.c.uri_key)
-)
-_final_attempts: sa.Select[Any] = sa.select(
-    deliveries.c.attempt_count.label("number"),
-    destinations.c.activeflow_id,
-    uris.c.uri,
-    deliveries.c.last_outcome.label("outcome"),
-    deliveries.c.last_status_code.label("status_code"),
-    deliveries.c.latency_ms,
-    deliveries.c.response,
-    deliveries.c.started_at,
-    sa.null().label("detail"),
-).select_from(
-    deliveries.join(destinations, destinations.c.key == deliveries.c.destination_key).outerjoin(
-        uris, uris.c.key == deliveries.c.uri_key
+
+
+def _newest_of(event_key: int) -> sa.Subquery:
+    newest = sa.select(deliveries).where(deliveries.c.event_key == event_key).order_by(deliveries.c.key.desc())
+    return newest.limit(_MAX_OF_EVENT).subquery("newest")
+
+
+def _failed_attempts(newest: sa.Subquery) -> sa.Select[Any]:
+    """Those that are rows of `attempts`, newest first."""
+    statement = sa.select(
+        attempts.c.number,
+        destinations.c.activeflow_id,
+        uris.c.uri,
+        attempts.c.outcome,
+        attempts.c.status_code,
+        attempts.c.latency_ms,
+        attempts.c.response,
+        attempts.c.started_at,
+        attempts.c.detail,
+    ).select_from(
+        newest.join(attempts, attempts.c.delivery_key == newest.c.key)
+        .join(destinations, destinations.c.key == newest.c.destination_key)
+        .outerjoin(uris, uris.c.key == attempts.c.uri_key)
     )
-)
+    return statement.order_by(attempts.c.started_at.desc(), attempts.c.number.desc()).limit(_MAX_OF_EVENT)
+
+
+def _final_attempts(newest: sa.Subquery) -> sa.Select[Any]:
+    """Those that ended a delivery: at most one of each."""
+    return (
+        sa.select(
+            newest.c.attempt_count.label("number"),
+            destinations.c.activeflow_id,
+            uris.c.uri,
+            newest.c.last_outcome.label("outcome"),
+            newest.c.last_status_code.label("status_code"),
+            newest.c.latency_ms,
+            newest.c.response,
+            newest.c.started_at,
+            sa.null().label("detail"),
+        )
+        .select_from(
+            newest.join(destinations, destinations.c.key == newest.c.destination_key).outerjoin(
+                uris, uris.c.key == newest.c.uri_key
+            )
+        )
+        .where(newest.c.started_at.is_not(None))
+    )
 
 
 def _with_status(

@@ -73,7 +73,7 @@ class AsteriskSwitch(Service):
         self._clock = clock
         self._listener: Listener = _nobody
         self._connected = False
-        self._was_connected = asyncio.Event()
+        self._was_connected = False
         self._beat = asyncio.Event()
 
     @property
@@ -98,11 +98,7 @@ class AsteriskSwitch(Service):
     @property
     def has_been_connected(self) -> bool:
         """Whether it has been connected since the start, now or before."""
-        return self._was_connected.is_set()
-
-    async def was_connected(self) -> None:
-        """Return once it was connected for the first time."""
-        await self._was_connected.wait()
+        return self._was_connected
 
     async def carry_out(self, command: SwitchCommand) -> Outcome:
         """One request."""
@@ -183,7 +179,7 @@ class AsteriskSwitch(Service):
         callers = callers_in(channels, APPLICATION, NAME)
         created = created_in(channels, APPLICATION)
         self._connected = True
-        self._was_connected.set()
+        self._was_connected = True
         log.info("asterisk.connected", url=self._address, channel_count=len(callers))
         self._tell(SwitchConnected(NAME, callers, created, started_at(information)), self._clock())
 

@@ -12,6 +12,7 @@ from litestar import delete, get, post
 from offhook.domain.catalogue import EVENT_TYPES
 from offhook.domain.cursor import check_reached, cursor_text, read_cursor
 from offhook.domain.customer import MANAGERS, Permission, checked_text
+from offhook.domain.delivery_log import LoggedAttempt
 from offhook.domain.errors import InvalidError
 from offhook.domain.event import Event
 from offhook.domain.times import from_us, rfc3339, to_us
@@ -71,7 +72,7 @@ class EventTypeList(msgspec.Struct, frozen=True):
 
 
 class AttemptList(msgspec.Struct, frozen=True):
-    """Every attempt, oldest first, success included."""
+    """The attempts, oldest first, success included; the newest 1,000 of them, if there were more."""
 
     result: list[AttemptRow]
 
@@ -200,12 +201,27 @@ async def show(request: AnyRequest, event_id: str) -> EventWithDeliveries:
 
 @get("/v1.0/events/{event_id:str}/attempts", tags=["events"])
 async def attempts(request: AnyRequest, event_id: str) -> AttemptList:
-    """Every attempt at an event."""
+    """The attempts at an event.
+
+    An event that was sent again very often has more than an answer holds: it is the newest 1,000, out of those at its
+    newest 1,000 deliveries.
+    """
     customer_id = await customer_in(request, MANAGERS)
     found = await services_of(request).store.read_for_api(
         lambda connection: attempts_of_event(connection, customer_id, event_id)
     )
-    return AttemptList([attempt_row(attempt) for attempt in found])
+    if sum(len(attempt.response) for attempt in found) <= _LARGE_PAGE_BYTES:
+        return AttemptList([attempt_row(attempt) for attempt in found])
+    return JsonInPieces(_attempt_pieces(found))  # type: ignore[return-value]
+
+
+def _attempt_pieces(found: list[LoggedAttempt]) -> Iterator[bytes]:
+    """An `AttemptList` as JSON, an attempt at a time, as `_pieces`."""
+    start = b'{"result":['
+    for attempt in found:
+        yield start + msgspec.json.encode(attempt_row(attempt))
+        start = b","
+    yield b"]}"
 
 
 @post("/v1.0/events/{event_id:str}/resend", status_code=202, tags=["events"])
