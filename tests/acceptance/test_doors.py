@@ -141,10 +141,19 @@ def test_nobody_gets_in_at_any_port(server: PhoneServer, receiver: Receiver, tmp
     (ari,) = doors(asterisk, "tcp")
     assert doors(api, "tcp") == [("127.0.0.1", server.port)]
     assert ari[0] == "127.0.0.1"
+    prefix = (server.data / "asterisk" / "prefix").read_text()
     for port in (server.port, ari[1]):
         knocks = [call_over_websocket(f"ws://127.0.0.1:{port}{path}", name) for path in PATHS for name in PROTOCOLS]
         assert 101 not in asyncio.run(together(knocks))
         assert b"SIP/2.0" not in asyncio.run(post_a_form(port))
+    # Nor does one who knows the prefix. (`echo` is Asterisk's own, cannot be left out, and says what it was told.)
+    knocks = [
+        call_over_websocket(f"ws://127.0.0.1:{ari[1]}/{prefix}{path}", name)
+        for path in ("/ws", "/ari/events?app=offhook")
+        for name in PROTOCOLS
+        if (path, name) != ("/ws", "echo")
+    ]
+    assert asyncio.run(together(knocks)) == [400] * 3 + [401] * 4
     assert set(asyncio.run(statuses(ari[1])).values()) == {404}
     sip = ("127.0.0.1", int(server.sip.rpartition(":")[2]))
     voice = [door for pid in (api, asterisk) for door in doors(pid, "udp") if door != sip]

@@ -142,6 +142,47 @@ async def test_one_that_hangs_is_replaced(tmp_path: Path, monkeypatch: pytest.Mo
         await second.stop()
 
 
+async def test_its_logs_stay_small_while_strangers_knock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    largest = 50_000
+    monkeypatch.setattr("offhook.switch.asterisk.embedded._MAX_LOG_BYTES", largest)
+    monkeypatch.setattr("offhook.switch.asterisk.embedded._LOG_LOOK_S", 0.05)
+    async with own_asterisk(tmp_path / "a") as asterisk:
+        logs, pid = tmp_path / "a" / "log", asterisk.pid
+        host, port = asterisk.sip.split(":")
+        sent = 0
+        with socket.socket(type=socket.SOCK_DGRAM) as stranger:
+
+            async def knock(word: str) -> None:
+                nonlocal sent
+                for _ in range(20):
+                    stranger.sendto(f"OPTIONS sip:{word} SIP/2.0\r\nCSeq: {sent} x\r\n\r\n".encode(), (host, int(port)))
+                    sent += 1
+                await asyncio.sleep(0.02)
+
+            def size(name: str) -> int:
+                return (logs / name).stat().st_size if (logs / name).exists() else 0
+
+            emptied, before = 0, 0
+            while emptied < 3:
+                await knock("x")
+                now = size("messages.log")
+                emptied += now < before
+                before = now
+                assert now < 4 * largest
+                assert sent < 20_000
+            await eventually(lambda: size("messages.log.1") > largest, "what was logged before is kept")
+            assert {path.name for path in logs.iterdir() if path.name.startswith("messages")} == {
+                "messages.log",
+                "messages.log.1",
+            }
+            # It goes on to log where a person looks, at the beginning of the file.
+            await knock("afterwards")
+            await eventually(lambda: size("messages.log") > 0, "it goes on to log")
+            assert b"\0" not in (logs / "messages.log").read_bytes()
+        assert asterisk.pid == pid
+        assert await answers(asterisk)
+
+
 async def test_it_is_started_again_when_it_dies_at_the_same_place(tmp_path: Path) -> None:
     async with own_asterisk(tmp_path / "a") as asterisk:
         before, endpoint = asterisk.pid, asterisk.endpoint

@@ -166,14 +166,15 @@ def test_nobody_gives_a_permission_that_they_do_not_have(server: OffhookServer, 
     assert person.request("DELETE", f"/v1.0/agents/{agent['id']}")[0] == 200
 
 
-def test_log_ins_are_rate_limited(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("password", "refusal"), [("b", 400), ("b" * 140_000, 413)], ids=["small", "too large"])
+def test_log_ins_are_rate_limited(tmp_path: Path, password: str, refusal: int) -> None:
     server = OffhookServer(
         tmp_path / "data", "--no-switch", OFFHOOK_LIMITS__AUTH_PER_SECOND="0.1", OFFHOOK_LIMITS__AUTH_BURST="3"
     )
     server.start()
-    statuses = [server.request("POST", "/auth/login", {"username": "a", "password": "b"})[0] for _ in range(5)]
+    statuses = [server.request("POST", "/auth/login", {"username": "a", "password": password})[0] for _ in range(5)]
     server.kill()
-    assert statuses == [400, 400, 400, 429, 429]
+    assert statuses == [refusal] * 3 + [429] * 2
 
 
 @pytest.mark.parametrize("way", ["id", "key"])

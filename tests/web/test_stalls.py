@@ -120,7 +120,7 @@ def test_an_answer_with_many_attempts_is_bounded_and_holds_nobody_up(server: Off
     assert [attempt["number"] for attempt in answer["result"]] == list(range(5_001, 6_001))
     assert {attempt["response"] for attempt in answer["result"]} == {"é" * 2_048}
     assert answer["result"][0].keys() == {
-        *("number", "destination", "uri", "outcome", "status_code", "latency_ms", "response", "tm_start"),
+        *("number", "destination", "uri", "outcome", "status_code", "latency_ms", "response", "tm_start", "detail"),
     }
 
 

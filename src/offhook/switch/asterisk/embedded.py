@@ -6,16 +6,22 @@ next start *adopts* it if that very process lives, was started with what would b
 ARI to our password; otherwise it ends it and begins a new one. From then on a task waits for the process to end and
 starts it again, after a pause that grows if it ends soon. `stop` ends it, also one that a thread is just starting, and
 an old one whose end a start that was given up was still waiting for.
+
+Its logs are bounded while it runs as well, as every stranger's packet may be some lines. One that has grown too large
+is copied to `.1` and emptied; Asterisk appends, and goes on at the beginning. (It would go on to write to a file that
+was moved away until it is told, and it may not listen while it is busy with those packets.)
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import ipaddress
 import os
 import resource
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -46,7 +52,9 @@ _LONGEST_PAUSE_S = 10.0
 _STEADY_S = 30.0
 # ARI answers before the modules are there that bring the dialplan and SIP.
 _MODULES = ("pbx_config", "chan_pjsip", "res_pjsip_endpoint_identifier_ip")
+_LOGS = ("console.log", "messages.log")
 _MAX_LOG_BYTES = 10 * 1024 * 1024
+_LOG_LOOK_S = 5.0
 # Measured on 22: 5 while a sound is played, 10 with the echo; a recording, a snoop and music take a few more.
 _FILES_PER_CALL = 12
 _FILES_WITHOUT_CALLS = 100
@@ -231,12 +239,12 @@ class EmbeddedAsterisk(Service):
         log.info("asterisk.started", pid=self.pid, sip=self.sip, ari_port=ari_port)
 
     async def run(self) -> None:
-        """Start it again whenever it ends."""
+        """Start it again whenever it ends, and keep its logs small."""
         assert self._running is not None
         pause_s = _FIRST_PAUSE_S
         while True:
             began = time.monotonic()
-            await self._running.process.ended()
+            await self._ended()
             if self._is_stopping:
                 return
             self._reap()
@@ -251,6 +259,21 @@ class EmbeddedAsterisk(Service):
                 await self._spawn(self._running.ports)
             except (OSError, MisconfiguredError) as error:
                 log.error("asterisk.not_started", error=str(error))
+
+    async def _ended(self) -> None:
+        """Return once the process has ended; its logs are looked after meanwhile."""
+        assert self._running is not None
+        while True:
+            try:
+                async with asyncio.timeout(_LOG_LOOK_S):
+                    await self._running.process.ended()
+                return
+            except TimeoutError:
+                await asyncio.to_thread(self._bound_logs)
+
+    def _bound_logs(self) -> None:
+        for name in _LOGS:
+            _bound(self._folder / "log" / name)
 
     async def _spawn(self, ports: AsteriskPorts) -> None:
         # From fork to the note of its id nothing may come in between, or the process could be lost. Whoever waits here
@@ -269,10 +292,8 @@ class EmbeddedAsterisk(Service):
         etc = self._folder / "etc"
         for name, text in self._files(ports).items():
             _write_private(etc / name, text.encode())
-        output = self._folder / "log" / "console.log"
-        _rotate(output)
-        _rotate(self._folder / "log" / "messages.log")
-        with output.open("ab") as log_file:
+        self._bound_logs()
+        with (self._folder / "log" / "console.log").open("ab") as log_file:
             self._child = subprocess.Popen(  # noqa: S603 - our own command line, no shell
                 command(self._root, "usr/sbin/asterisk", "-f", "-C", str(etc / "asterisk.conf")),
                 cwd=self._folder,
@@ -352,9 +373,17 @@ def _write_private(path: Path, content: bytes) -> None:
     unfinished.replace(path)
 
 
-def _rotate(path: Path) -> None:
-    if path.exists() and path.stat().st_size > _MAX_LOG_BYTES:
-        path.replace(path.with_name(path.name + ".1"))
+def _bound(path: Path) -> None:
+    """Keep one file of what was logged before, if it is much. What is written while it is copied may be lost."""
+    if not path.exists() or path.stat().st_size <= _MAX_LOG_BYTES:
+        return
+    try:
+        shutil.copyfile(path, path.with_name(path.name + ".1"))
+    except OSError as error:
+        # The disk is full, perhaps: all the more reason to empty it.
+        log.warning("asterisk.log_lost", file=path.name, error=error.strerror)
+    with contextlib.suppress(FileNotFoundError):  # somebody else tidied up
+        os.truncate(path, 0)
 
 
 def _check_address(host: str) -> None:

@@ -6,15 +6,19 @@ from typing import Any
 
 import msgspec
 from litestar import Response, get, post
+from litestar.connection import ASGIConnection
 from litestar.datastructures import Cookie
 
 from offhook.domain.errors import InvalidError
 from offhook.domain.ids import NIL_UUID
 from offhook.store.agents import get_agent
 from offhook.web.asking import AnyRequest, caller_in, exchange_of, services_of
+from offhook.web.exchange import Exchange
 from offhook.web.names import unknown_field
+from offhook.web.services import Services
 from offhook.web.shapes.accounts import Agent, agent_shape, key_holder_shape
 
+Connection = ASGIConnection[Any, Any, Any, Any]
 _MAX_TEXT = 1_024
 _MAX_BODY_BYTES = 128 * 1024
 
@@ -33,13 +37,26 @@ class LoginAnswer(msgspec.Struct, frozen=True):
     token: str
 
 
-@post("/auth/login", status_code=200, tags=["auth"], security=[{}], request_max_body_size=_MAX_BODY_BYTES)
+def within_rate(request: Connection, _handler: object) -> None:
+    """A guard: it comes before the body, so that one that is too large is an attempt as well. Raises OverLimitError."""
+    services: Services = request.app.state.services
+    exchange: Exchange = request.scope["state"]["exchange"]
+    services.auth_buckets.take(exchange.address(services.settings.trusted_proxies))
+
+
+@post(
+    "/auth/login",
+    status_code=200,
+    tags=["auth"],
+    security=[{}],
+    request_max_body_size=_MAX_BODY_BYTES,
+    guards=[within_rate],
+)
 async def log_in(request: AnyRequest, body: bytes) -> Response[LoginAnswer]:
     """Log in. A wrong password, an unknown user and a malformed body are all a 400, and too many of them a 429."""
     services = services_of(request)
     authenticator = services.authenticator
     address = exchange_of(request).address(services.settings.trusted_proxies)
-    services.auth_buckets.take(address)
     try:
         username, password = read_log_in(body)
     except InvalidError:
