@@ -50,7 +50,8 @@ from offhook.switch.asterisk.own import own_asterisk
 from offhook.switch.asterisk.switch import NAME as SWITCH_NAME
 from offhook.switch.asterisk.switch import AsteriskSwitch
 from offhook.switch.asterisk.watch import AsteriskWatch
-from offhook.telephony.calls import CallService, NoCalls, end_open_calls
+from offhook.telephony.calls import CallService
+from offhook.telephony.no_switch import NoCalls, end_open_calls
 from offhook.telephony.nouns import COMMAND_TYPE, NOUNS
 from offhook.telephony.settings import CallSettings
 from offhook.web.app import create_app

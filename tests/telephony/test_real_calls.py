@@ -15,8 +15,12 @@ from offhook.domain.catalogue.activeflow import Activeflow
 from offhook.domain.catalogue.call import Call
 from offhook.domain.errors import NotFoundError
 from offhook.domain.ids import NIL_UUID, new_uuid
+from offhook.running.lanes import Lanes
+from offhook.running.runner import Runner
+from offhook.running.timers import Timers
 from offhook.switch.asterisk.ari import AriClient
-from offhook.telephony.calls import end_open_calls
+from offhook.switch.asterisk.switch import NAME as SWITCH
+from offhook.telephony.no_switch import NoCalls, end_open_calls
 from offhook.telephony.settings import CallSettings
 from tests.sipp.ear import listening
 from tests.sipp.phone import phone
@@ -220,6 +224,12 @@ async def test_a_server_without_a_switch_ends_the_calls_of_before(asterisk: Shar
             assert hungup["hangup_reason"] == "failed"
             await end_open_calls(before.store)
             assert before.types() == [*ANSWERED, "call_hungup"]
+            # Asked for, it is over, and one that never was is not there: as with a phone system.
+            runner = await before.running.add(Runner(before.store))
+            without = NoCalls(runner, Lanes(before.store, runner), Timers(before.store, runner), SWITCH)
+            assert (await without.hang_up(before.customer_id, hungup["id"])).status == "hangup"
+            with pytest.raises(NotFoundError):
+                await without.hang_up(before.customer_id, new_uuid())
         async with running_node(tmp_path / "db", asterisk.endpoint):
             await p.done()
 

@@ -21,12 +21,10 @@ import structlog
 from offhook.domain.catalogue.call import Call
 from offhook.domain.errors import UnavailableError
 from offhook.domain.ids import new_uuid
-from offhook.domain.inputs import activeflow
 from offhook.domain.inputs.call import KIND, Arrived, HangUpAsked, Lost
 from offhook.domain.step import Tell, Unavailable
 from offhook.domain.switch_commands import HangUp, HangUpCause
 from offhook.domain.switch_inputs import Channel, ChannelArrived, SwitchConnected, SwitchInput, SwitchLost
-from offhook.domain.telephony.call_state import CallState
 from offhook.flows.greeting import greeting
 from offhook.node.service import Service
 from offhook.running.lanes import Lanes
@@ -34,11 +32,12 @@ from offhook.running.runner import Runner
 from offhook.running.timers import Timers
 from offhook.store.commit.committed import Committed
 from offhook.store.commit.port import Row
-from offhook.store.commit.unit import Unit
 from offhook.store.store import Store
 from offhook.switch.port import Switch
 from offhook.telephony.live_calls import LiveCalls
+from offhook.telephony.nouns import TIMED_BY_THE_SWITCH
 from offhook.telephony.reconcile import reconcile
+from offhook.telephony.requests import hang_up
 from offhook.telephony.settings import CallSettings
 
 log = structlog.get_logger()
@@ -46,9 +45,7 @@ log = structlog.get_logger()
 OwnerOfNumber = Callable[[str], Awaitable[str | None]]
 """The id of the customer whose number was dialled; None if nobody takes the call."""
 
-_TIMED = (KIND, activeflow.KIND)
 _FINISH_S = 2.0
-_AT_ONCE = 200
 _LOOK_AGAIN_S = 0.5
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 2.0
@@ -89,7 +86,7 @@ class CallService(Service):
         self._is_stopping = False
         self._stopped = asyncio.Event()
         lanes.close(switch.switch_name)
-        timers.hold(*_TIMED)
+        timers.hold(*TIMED_BY_THE_SWITCH)
         store.subscribe(self._note)
         switch.listen(self._take)
 
@@ -146,7 +143,7 @@ class CallService(Service):
 
         Raises NotFoundError, and UnavailableError if that cannot be committed now.
         """
-        return await _hang_up(self._runner, customer_id, call_id)
+        return await hang_up(self._runner, customer_id, call_id)
 
     def _note(self, committed: Committed) -> None:
         for write in committed.changes:
@@ -274,12 +271,12 @@ class CallService(Service):
         await self._runner.tell_and_wait()
         if connection == self._connection_count and self._switch.is_connected:
             self._lanes.open(self._switch.switch_name)
-            self._timers.release(*_TIMED)
+            self._timers.release(*TIMED_BY_THE_SWITCH)
 
     def _stand_still(self) -> None:
         self._connection_count += 1
         self._lanes.close(self._switch.switch_name)
-        self._timers.hold(*_TIMED)
+        self._timers.hold(*TIMED_BY_THE_SWITCH)
         self._expect_switch()
 
     def _expect_switch(self) -> None:
@@ -317,31 +314,3 @@ async def _logged(work: Coroutine[Any, Any, None]) -> None:
         await work
     except Exception:
         log.exception("call.work_failed")
-
-
-class NoCalls:
-    """What the API is given without a phone system: there are only calls that are over."""
-
-    def __init__(self, runner: Runner, lanes: Lanes, timers: Timers, switch_name: str) -> None:
-        self._runner = runner
-        # What they still have to tell a switch waits for one.
-        lanes.close(switch_name)
-        timers.hold(*_TIMED)
-
-    async def hang_up(self, customer_id: str, call_id: str) -> Call:
-        """The call as it ended. Raises NotFoundError, and UnavailableError if the database cannot be written."""
-        return await _hang_up(self._runner, customer_id, call_id)
-
-
-async def _hang_up(runner: Runner, customer_id: str, call_id: str) -> Call:
-    state: CallState = await runner.ask(customer_id, Tell(KIND, call_id, HangUpAsked()))
-    return state.call
-
-
-async def end_open_calls(store: Store) -> None:
-    """End what was open before, where there is no switch any more: no call stays open for ever."""
-    rows = await store.read(store.tables.open)
-    now = store.now()
-    units = [Unit((Tell(KIND, row.id, Lost()),), now) for row in rows if row.kind == KIND]
-    for first in range(0, len(units), _AT_ONCE):
-        await store.apply(units[first : first + _AT_ONCE])

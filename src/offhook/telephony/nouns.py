@@ -11,3 +11,6 @@ NOUNS: Nouns = registry(CALL, ACTIVEFLOW)
 
 COMMAND_TYPE = SwitchCommand
 """The union of what rows may have pending."""
+
+TIMED_BY_THE_SWITCH = (CALL.kind, ACTIVEFLOW.kind)
+"""Kinds whose timers stand still while the switch is out of reach."""

@@ -1,0 +1,18 @@
+"""What the API asks of a call."""
+
+from __future__ import annotations
+
+from offhook.domain.catalogue.call import Call
+from offhook.domain.inputs.call import KIND, HangUpAsked
+from offhook.domain.step import Tell
+from offhook.domain.telephony.call_state import CallState
+from offhook.running.runner import Runner
+
+
+async def hang_up(runner: Runner, customer_id: str, call_id: str) -> Call:
+    """Hang a call up; the call, `terminating` until the switch has ended it. One that is over stays as it is.
+
+    Raises NotFoundError, and UnavailableError if that cannot be committed now.
+    """
+    state: CallState = await runner.ask(customer_id, Tell(KIND, call_id, HangUpAsked()))
+    return state.call
