@@ -161,9 +161,9 @@ def _go_on(draft: _Draft) -> None:
 
 
 def _executed(state: ActiveflowState) -> list[Action]:
-    """The actions behind it once the present one is."""
+    """The actions behind it once the present one is: the first thousand."""
     done = state.activeflow.executed_actions
-    return [*done, state.activeflow.current_action][-_MAX_EXECUTED:] if state.turn else done
+    return [*done, state.activeflow.current_action][:_MAX_EXECUTED] if state.turn else done
 
 
 def _end(draft: _Draft) -> None:
