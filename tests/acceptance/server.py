@@ -62,6 +62,10 @@ def offhook(*arguments: str, check: bool = True, **environment: str) -> subproce
     )
 
 
+HEARING_HANGUPS = ("env", "--default-signal=HUP")
+"""Before a program: SIGHUP means there what it means, also where the tests themselves were begun by nohup."""
+
+
 class OffhookServer:
     """`offhook serve` on a data folder. It may be killed and started again as often as a test likes."""
 
@@ -78,7 +82,7 @@ class OffhookServer:
         self.credentials: dict[str, str] = json.loads(made.stdout)
         self.token = self.credentials["access_key"]
         self.process: subprocess.Popen[bytes] | None = None
-        self.program = [str(OFFHOOK)]
+        self.program = [*HEARING_HANGUPS, str(OFFHOOK)]
 
     @property
     def url(self) -> str:

@@ -16,7 +16,7 @@ import pytest
 
 from offhook.switch.asterisk.process import ProcessId
 from tests.acceptance.receiver import Received, Receiver
-from tests.acceptance.server import OFFHOOK, OffhookServer, clean_environment, free_port, wait_until
+from tests.acceptance.server import HEARING_HANGUPS, OFFHOOK, OffhookServer, clean_environment, free_port, wait_until
 from tests.sipp.switches import SharedAsterisk
 
 
@@ -85,7 +85,7 @@ def test_a_terminal_that_is_closed_ends_it_well_although_nothing_can_be_printed_
     # A session of its own, whose terminal this is: the system tells it when that is gone (setsid(1), --ctty).
     server.process = subprocess.Popen(
         [
-            *("setsid", "--ctty", str(OFFHOOK), "serve", "--data", str(server.data)),
+            *(*HEARING_HANGUPS, "setsid", "--ctty", str(OFFHOOK), "serve", "--data", str(server.data)),
             "--port",
             str(server.port),
             *server.options,
@@ -103,7 +103,7 @@ def test_a_terminal_that_is_closed_ends_it_well_although_nothing_can_be_printed_
 
 def test_after_nohup_a_terminal_that_is_closed_ends_nothing(server: OffhookServer) -> None:
     assert server.stop() == 0
-    server.program = ["nohup", *server.program]
+    server.program = [*HEARING_HANGUPS, "nohup", str(OFFHOOK)]
     server.start()
     assert server.process is not None
     server.process.send_signal(signal.SIGHUP)
