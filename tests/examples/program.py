@@ -35,9 +35,14 @@ class Program:
                 self._changed.notify_all()
 
     def wait_for_line(self, *choices: str) -> None:
-        """Returns once one of `choices` is a line of the output; fails after some seconds without it."""
+        """Returns once one of `choices` stands in the output; fails after some seconds without it.
+
+        A program that answers two requests at once may print two things into one line.
+        """
         with self._changed:
-            printed = self._changed.wait_for(lambda: any(line in choices for line in self.lines), PATIENCE_S)
+            printed = self._changed.wait_for(
+                lambda: any(choice in line for choice in choices for line in self.lines), PATIENCE_S
+            )
         assert printed, f"never printed {choices}, but {self.lines}"
 
     def wait_until_it_listens(self) -> None:
