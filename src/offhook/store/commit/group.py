@@ -142,17 +142,21 @@ class GroupCommit:
             with connection.begin():
                 now_us, known = self.clock.now_us(), self.known_destinations
                 transaction = Transaction(connection, self._keys, self._customer_keys, committed, now_us, known)
-                deciding = Deciding(connection, transaction, self._keys, committed, self._tables)
+                # Most groups have no units.
+                deciding: Deciding | None = None
                 marker.begin_group()
                 for change in group:
                     if isinstance(change, UnitBatch):
+                        if deciding is None:
+                            deciding = Deciding(connection, transaction, self._keys, committed, self._tables)
                         change.result = deciding.run_apart(change.units) if is_apart else deciding.run(change.units)
                         change.error = None
                     elif isinstance(change, Change):
                         self._run_change(change, transaction)
-                deciding.flush()
+                if deciding is not None:
+                    deciding.flush()
                 transaction.flush()
-                if deciding.has_written or transaction.has_written:
+                if transaction.has_written or (deciding is not None and deciding.has_written):
                     marker.write(connection)
                 self._is_committing = True
         except BaseException as error:
