@@ -22,21 +22,21 @@ import msgspec
 import structlog
 import uvloop
 
-from offhook.domain.event import NewEvent, envelope
+from offhook.domain.delivery.signature import new_secret
+from offhook.domain.events.event import NewEvent, envelope
 from offhook.domain.ids import new_uuid
 from offhook.domain.inputs.call import Arrived
-from offhook.domain.signature import new_secret
 from offhook.domain.step import Command, Done, Due, Ended, Tell, made_id
-from offhook.domain.switch_commands import Answer, Follow, HangUp, Play, Ring, ToSwitch
-from offhook.domain.switch_inputs import Channel, ChannelAnswered, ChannelGone, PlaybackFinished
+from offhook.domain.switch.commands import Answer, Follow, HangUp, Play, Ring, ToSwitch
+from offhook.domain.switch.inputs import Channel, ChannelAnswered, ChannelGone, PlaybackFinished
 from offhook.domain.times import from_us
 from offhook.flows.activeflow import SLEEP
 from offhook.flows.greeting import greeting
 from offhook.node.garbage import spare_the_living
-from offhook.store import customers
 from offhook.store.commit.committed import Committed
 from offhook.store.commit.unit import Result, Unit
-from offhook.store.database import Database, sqlite_url
+from offhook.store.database.database import Database, sqlite_url
+from offhook.store.queries import customers
 from offhook.store.store import Store
 from offhook.telephony.nouns import COMMAND_TYPE, NOUNS
 

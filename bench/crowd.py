@@ -12,12 +12,12 @@ from load import Plan
 from node import LoadProcess, ReceiverProcess, Server, free_port, show, wait_for
 from offhook.accounts.accounts import access_key_of
 from offhook.accounts.tokens import new_access_key
+from offhook.domain.delivery.signature import new_secret
 from offhook.domain.ids import new_uuid
-from offhook.domain.signature import new_secret
-from offhook.store import access_keys, customers, destinations
-from offhook.store.database import Database
+from offhook.store.commit.transaction import Transaction
+from offhook.store.database.database import Database
+from offhook.store.queries import access_keys, customers, destinations
 from offhook.store.store import Store
-from offhook.store.transaction import Transaction
 
 _STEP = 500
 _CONNECTIONS = 64

@@ -22,15 +22,15 @@ from prometheus_client import CollectorRegistry
 from offhook.delivery.engine import Engine, EngineSettings
 from offhook.delivery.metrics import DeliveryMetrics
 from offhook.delivery.recorder import Recorder
-from offhook.domain.event import NewEvent, envelope
+from offhook.domain.delivery.networks import NetworkPolicy
+from offhook.domain.delivery.signature import new_secret
+from offhook.domain.events.event import NewEvent, envelope
 from offhook.domain.ids import new_uuid
-from offhook.domain.networks import NetworkPolicy
-from offhook.domain.signature import new_secret
 from offhook.node.service import Closing
 from offhook.node.supervisor import Supervisor
 from offhook.outbound.http import HttpSender
-from offhook.store import customers, destinations
-from offhook.store.database import Database, sqlite_url
+from offhook.store.database.database import Database, sqlite_url
+from offhook.store.queries import customers, destinations
 from offhook.store.store import Store
 from outbound import receive
 

@@ -19,13 +19,13 @@ import uvloop
 from offhook.delivery.finishing import finish_cancelling, finish_making_due
 from offhook.delivery.log import erase_subject
 from offhook.delivery.retention import Retention
-from offhook.domain.event import NewEvent, envelope
+from offhook.domain.delivery.signature import new_secret
+from offhook.domain.events.event import NewEvent, envelope
 from offhook.domain.ids import new_uuid
-from offhook.domain.signature import new_secret
-from offhook.store import customers, destinations
-from offhook.store.database import Database, sqlite_url
+from offhook.store.commit.transaction import Transaction
+from offhook.store.database.database import Database, sqlite_url
+from offhook.store.queries import customers, destinations
 from offhook.store.store import Store
-from offhook.store.transaction import Transaction
 
 _PAYLOAD = envelope("order_paid", b'{"id":"x","note":"' + b"y" * 500 + b'"}')
 _URI = "https://hooks.example.com/"

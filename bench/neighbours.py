@@ -17,14 +17,15 @@ from pathlib import Path
 import sqlalchemy as sa
 import uvloop
 
+from offhook.domain.delivery.signature import new_secret
 from offhook.domain.errors import ConflictError, OffhookError
-from offhook.domain.event import NewEvent, envelope
+from offhook.domain.events.event import NewEvent, envelope
 from offhook.domain.ids import new_uuid
-from offhook.domain.signature import new_secret
-from offhook.store import agents, customers, schema
-from offhook.store.database import Database, sqlite_url
+from offhook.store import schema
+from offhook.store.commit.transaction import Transaction
+from offhook.store.database.database import Database, sqlite_url
+from offhook.store.queries import agents, customers
 from offhook.store.store import Store
-from offhook.store.transaction import Transaction
 
 _PAYLOAD = envelope("call_updated", b'{"id":"x","note":"' + b"y" * 400 + b'"}')
 _PUBLISHERS = 64

@@ -17,8 +17,8 @@ from typing import cast
 import aiohttp
 import uvloop
 
-from offhook.domain.networks import NetworkPolicy
-from offhook.domain.outcome import Outcome
+from offhook.domain.delivery.networks import NetworkPolicy
+from offhook.domain.delivery.outcome import Outcome
 from offhook.outbound.http import HttpSender
 from offhook.outbound.port import OutgoingRequest
 

@@ -26,10 +26,10 @@ from offhook.delivery.metrics import DeliveryMetrics
 from offhook.delivery.recorder import Recorder
 from offhook.delivery.retention import Retention
 from offhook.delivery.tester import SampleSender
-from offhook.domain.networks import NetworkPolicy
-from offhook.domain.publication import PublishLimits
-from offhook.domain.retry import RetryPolicy
-from offhook.domain.switch_commands import ToSwitch
+from offhook.domain.delivery.networks import NetworkPolicy
+from offhook.domain.delivery.retry import RetryPolicy
+from offhook.domain.events.publication import PublishLimits
+from offhook.domain.switch.commands import ToSwitch
 from offhook.folder import DataFolder, Profile
 from offhook.node.service import Closing, Service
 from offhook.node.supervisor import Supervisor
@@ -38,9 +38,9 @@ from offhook.running.lanes import Lanes
 from offhook.running.runner import Runner
 from offhook.running.timers import Timers
 from offhook.settings.areas import Settings
-from offhook.store.customers import count_customers
-from offhook.store.database import Database, sqlite_url
+from offhook.store.database.database import Database, sqlite_url
 from offhook.store.metrics import StoreMetrics
+from offhook.store.queries.customers import count_customers
 from offhook.store.store import Store
 from offhook.switch.asterisk.ari import AriEndpoint
 from offhook.switch.asterisk.configuration import Rtp

@@ -12,10 +12,10 @@ from offhook.accounts.authentication import Authenticator
 from offhook.accounts.deletions import Deletions
 from offhook.accounts.passwords import Passwords
 from offhook.accounts.tokens import load_login_tokens
-from offhook.domain.customer import Caller
+from offhook.domain.accounts.customer import Caller
+from offhook.domain.delivery.networks import NetworkPolicy
 from offhook.domain.errors import NotFoundError, UnauthenticatedError
-from offhook.domain.networks import NetworkPolicy
-from offhook.store import customers
+from offhook.store.queries import customers
 from offhook.store.store import Store
 from tests.store.conftest import customer, database_url, new_customer, store
 

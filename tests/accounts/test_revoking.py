@@ -12,8 +12,8 @@ from offhook.accounts.accounts import Accounts
 from offhook.accounts.authentication import Authenticator
 from offhook.accounts.passwords import Passwords
 from offhook.accounts.tokens import load_login_tokens
+from offhook.domain.delivery.networks import NetworkPolicy
 from offhook.domain.errors import UnauthenticatedError
-from offhook.domain.networks import NetworkPolicy
 from offhook.store.store import Store
 from tests.store.conftest import customer, database_url, store
 

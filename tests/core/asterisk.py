@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from offhook.domain.step import Absent, Done, Outcome, Refused, Unknown
-from offhook.domain.switch_commands import (
+from offhook.domain.switch.commands import (
     AddToBridge,
     Answer,
     Create,
@@ -29,7 +29,7 @@ from offhook.domain.switch_commands import (
     StopRecording,
     SwitchCommand,
 )
-from offhook.domain.switch_inputs import (
+from offhook.domain.switch.inputs import (
     Channel,
     ChannelAnswered,
     ChannelArrived,

@@ -9,8 +9,8 @@ from offhook.domain.catalogue.fields import Action
 from offhook.domain.inputs.call import Arrived, HangUpAsked
 from offhook.domain.noun import Nouns, registry
 from offhook.domain.step import Done, Outcome, made_id
-from offhook.domain.switch_commands import SwitchCommand
-from offhook.domain.switch_inputs import (
+from offhook.domain.switch.commands import SwitchCommand
+from offhook.domain.switch.inputs import (
     Channel,
     ChannelAnswered,
     ChannelEntered,

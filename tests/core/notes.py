@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from offhook.domain.event import NewEvent
+from offhook.domain.events.event import NewEvent
 from offhook.domain.noun import Entry, Noun, registry
 from offhook.domain.step import Broken, Command, Delete, Policy, Step, Tell
 from tests.core.machine import Machine

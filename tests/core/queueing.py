@@ -13,11 +13,11 @@ from typing import Any
 import msgspec
 
 from offhook.domain.draft import Draft
-from offhook.domain.event import resource_event
+from offhook.domain.events.event import resource_event
 from offhook.domain.noun import Entry, Noun
 from offhook.domain.step import Broken, Delete, Done, Ended, Found, Lookup, Step, Tell, made_id
-from offhook.domain.switch_commands import Create, Dial, HangUp
-from offhook.domain.switch_inputs import ChannelAnswered, ChannelEntered, ChannelGone
+from offhook.domain.switch.commands import Create, Dial, HangUp
+from offhook.domain.switch.inputs import ChannelAnswered, ChannelEntered, ChannelGone
 
 SWITCH = "asterisk"
 

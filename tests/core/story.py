@@ -26,8 +26,8 @@ from offhook.domain.step import (
     Unknown,
     made_id,
 )
-from offhook.domain.switch_commands import HangUp
-from offhook.domain.switch_inputs import ChannelArrived, ChannelGone, SwitchInput
+from offhook.domain.switch.commands import HangUp
+from offhook.domain.switch.inputs import ChannelArrived, ChannelGone, SwitchInput
 from offhook.store.commit.port import Order
 from offhook.store.commit.unit import Unit
 from tests.core.asterisk import Asterisk

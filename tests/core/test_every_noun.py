@@ -27,8 +27,8 @@ from offhook.domain.step import (
     Unavailable,
     Unknown,
 )
-from offhook.domain.switch_commands import HangUp, Ring
-from offhook.domain.switch_inputs import (
+from offhook.domain.switch.commands import HangUp, Ring
+from offhook.domain.switch.inputs import (
     ChannelAnswered,
     ChannelEntered,
     ChannelGone,

@@ -7,7 +7,7 @@ from datetime import timedelta
 import msgspec
 
 from offhook.domain import catalogue
-from offhook.domain.switch_commands import (
+from offhook.domain.switch.commands import (
     AddToBridge,
     Answer,
     Create,

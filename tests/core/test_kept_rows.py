@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from offhook.domain.switch_commands import SwitchCommand
+from offhook.domain.switch.commands import SwitchCommand
 from offhook.store.commit.port import Document
 from tests.core.calls import NOUNS
 

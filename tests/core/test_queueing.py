@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from offhook.domain.noun import registry
 from offhook.domain.step import Begun, Done, Ended, Tell, Unavailable
-from offhook.domain.switch_commands import Create, Dial, HangUp, SwitchCommand
-from offhook.domain.switch_inputs import ChannelAnswered, ChannelEntered, ChannelGone
+from offhook.domain.switch.commands import Create, Dial, HangUp, SwitchCommand
+from offhook.domain.switch.inputs import ChannelAnswered, ChannelEntered, ChannelGone
 from offhook.store.commit.unit import Unit
 from tests.core.machine import Machine
 from tests.core.queueing import (

@@ -19,7 +19,7 @@ from offhook.domain.step import (
     Unknown,
     made_id,
 )
-from offhook.domain.switch_commands import (
+from offhook.domain.switch.commands import (
     AddToBridge,
     Answer,
     Create,

@@ -15,11 +15,11 @@ from offhook.delivery import engine as engine_module
 from offhook.delivery.engine import Engine, EngineSettings
 from offhook.delivery.metrics import DeliveryMetrics
 from offhook.delivery.recorder import Recorder
-from offhook.domain.outcome import Outcome
-from offhook.domain.retry import DEFAULT_SCHEDULE
+from offhook.domain.delivery.outcome import Outcome
+from offhook.domain.delivery.retry import DEFAULT_SCHEDULE
+from offhook.node.clock import SteadyClock
 from offhook.outbound.port import AttemptResult, OutgoingRequest
-from offhook.store.clock import SteadyClock
-from offhook.store.database import Database, sqlite_url
+from offhook.store.database.database import Database, sqlite_url
 from offhook.store.store import Store
 from tests.delivery.node import Node, until
 

@@ -11,7 +11,7 @@ from offhook.delivery import engine as engine_module
 from offhook.delivery.conclusions import Conclusions
 from offhook.delivery.lanes import Lanes
 from offhook.delivery.queue import DestinationQueue
-from offhook.domain.signature import Signer
+from offhook.domain.delivery.signature import Signer
 from tests.delivery.endpoint import Endpoint, Request
 from tests.delivery.node import Node, until
 

@@ -10,10 +10,10 @@ import pytest
 
 from offhook.delivery.finishing import Finisher
 from offhook.delivery.log import erase_subject, replay, resend
-from offhook.domain.retry import RetryPolicy
-from offhook.store import customers, destinations
-from offhook.store.replay import Replay
-from offhook.store.transaction import Transaction
+from offhook.domain.delivery.retry import RetryPolicy
+from offhook.store.commit.transaction import Transaction
+from offhook.store.long_work.replay import Replay
+from offhook.store.queries import customers, destinations
 from tests.delivery.endpoint import Endpoint, Request
 from tests.delivery.node import Node, until
 

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from offhook.delivery.lane import place_of
 from offhook.delivery.lanes import Lanes
 from offhook.delivery.memory import Held, MemoryLimits
-from offhook.domain.delivery import Delivery
+from offhook.domain.delivery.delivery import Delivery
 
 SECOND = 1_000_000
 HOLD = 30 * SECOND

@@ -15,12 +15,12 @@ import sqlalchemy as sa
 
 from offhook.delivery import engine as engine_module
 from offhook.delivery.log import replay
-from offhook.domain.event import NewEvent, envelope
-from offhook.domain.retry import RetryPolicy
-from offhook.store import destinations
+from offhook.domain.delivery.retry import RetryPolicy
+from offhook.domain.events.event import NewEvent, envelope
 from offhook.store.commit.change import UnknownEndError
-from offhook.store.database import Database
-from offhook.store.replay import Replay
+from offhook.store.database.database import Database
+from offhook.store.long_work.replay import Replay
+from offhook.store.queries import destinations
 from offhook.store.store import Store
 from tests.delivery.endpoint import Endpoint, Request
 from tests.delivery.node import Node, until

@@ -7,7 +7,7 @@ import random
 from datetime import timedelta
 
 from offhook.delivery.memory import MemoryLimits
-from offhook.domain.retry import RetryPolicy
+from offhook.domain.delivery.retry import RetryPolicy
 from tests.delivery.endpoint import Endpoint, Request
 from tests.delivery.node import Node, until
 

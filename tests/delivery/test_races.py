@@ -13,10 +13,10 @@ import pytest
 
 from offhook.delivery.log import erase_subject, replay, resend
 from offhook.delivery.memory import MemoryLimits
+from offhook.domain.delivery.retry import RetryPolicy
 from offhook.domain.errors import ConflictError
-from offhook.domain.retry import RetryPolicy
-from offhook.store import destinations
-from offhook.store.replay import Replay
+from offhook.store.long_work.replay import Replay
+from offhook.store.queries import destinations
 from tests.delivery.endpoint import Endpoint, Request
 from tests.delivery.node import Node
 from tests.postgres import Postgres

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from offhook.delivery import recorder
-from offhook.domain.retry import RetryPolicy
+from offhook.domain.delivery.retry import RetryPolicy
 from tests.delivery.endpoint import Endpoint, Request
 from tests.delivery.node import SETTINGS, Node, until
 

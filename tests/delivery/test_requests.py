@@ -7,8 +7,8 @@ import time
 import pytest
 import standardwebhooks
 
-from offhook.domain.signature import new_secret
-from offhook.store import customers, destinations
+from offhook.domain.delivery.signature import new_secret
+from offhook.store.queries import customers, destinations
 from tests.delivery.endpoint import Endpoint, Request
 from tests.delivery.node import Node, until
 

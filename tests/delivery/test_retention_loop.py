@@ -6,7 +6,7 @@ import asyncio
 from datetime import timedelta
 
 from offhook.delivery.retention import Retention
-from offhook.store.events import list_events
+from offhook.store.queries.events import list_events
 from tests.delivery.endpoint import Endpoint
 from tests.delivery.node import Node
 from tests.running import Running

@@ -7,7 +7,7 @@ import standardwebhooks
 
 from offhook.delivery.tester import SampleSender
 from offhook.domain.errors import ConflictError, InvalidError
-from offhook.store import destinations
+from offhook.store.queries import destinations
 from tests.delivery.endpoint import Endpoint
 from tests.delivery.node import Node
 

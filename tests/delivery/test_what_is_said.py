@@ -8,8 +8,8 @@ from datetime import timedelta
 from structlog.testing import capture_logs
 
 from offhook.delivery.log import EventLog
-from offhook.domain.publication import Publication
-from offhook.domain.retry import RetryPolicy
+from offhook.domain.delivery.retry import RetryPolicy
+from offhook.domain.events.publication import Publication
 from tests.delivery.endpoint import Endpoint
 from tests.delivery.node import Node, until
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from offhook.domain.catalogue import EVENT_TYPES, sample
+from offhook.domain.delivery.signature import Signer, new_secret
 from offhook.domain.ids import new_event_id
-from offhook.domain.signature import Signer, new_secret
 from offhook.receiver import verify
 
 PROGRAM = Path(__file__).with_name("standard_webhooks.js")

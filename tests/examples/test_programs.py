@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from offhook.domain.catalogue import EVENT_TYPES, sample
-from offhook.domain.signature import Signer, new_secret
+from offhook.domain.delivery.signature import Signer, new_secret
 
 from .program import EXAMPLES, Program, running
 

@@ -13,7 +13,7 @@ import pytest
 import trustme
 import uvloop
 
-from offhook.domain.networks import NetworkPolicy
+from offhook.domain.delivery.networks import NetworkPolicy
 from offhook.outbound.http import HttpSender
 from offhook.outbound.port import OutgoingRequest
 

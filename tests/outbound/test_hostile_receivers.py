@@ -14,7 +14,7 @@ import warnings
 import pytest
 import trustme
 
-from offhook.domain.outcome import Outcome
+from offhook.domain.delivery.outcome import Outcome
 from offhook.outbound.http import HttpSender
 from offhook.outbound.port import AttemptResult, OutgoingRequest
 

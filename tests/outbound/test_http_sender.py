@@ -9,8 +9,8 @@ from ipaddress import ip_network
 
 import pytest
 
-from offhook.domain.networks import NetworkPolicy
-from offhook.domain.outcome import Outcome
+from offhook.domain.delivery.networks import NetworkPolicy
+from offhook.domain.delivery.outcome import Outcome
 from offhook.outbound.target import parse_uri
 
 from .conftest import LOOPBACK, Peer, naming, open_sender, post, receiving

@@ -6,7 +6,7 @@ import json
 from datetime import datetime
 from typing import Any
 
-from offhook.domain.signature import Signer
+from offhook.domain.delivery.signature import Signer
 
 EVENT_ID = "evt_01k2j8n5v7q3x9w4r6t0y1z2ab"
 CALL = {"type": "call_hungup", "data": {"id": "c1", "hangup_reason": "normal"}}

@@ -15,7 +15,7 @@ import uvicorn
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offhook.domain.signature import new_secret
+from offhook.domain.delivery.signature import new_secret
 from offhook.receiver import BodyTooLargeError, Event, MalformedBodyError, Verifier
 from offhook.receiver.asgi import WebhookEndpoint, receive_event
 

@@ -10,7 +10,7 @@ import pytest
 from flask import Flask, request
 from flask.testing import FlaskClient
 
-from offhook.domain.signature import new_secret
+from offhook.domain.delivery.signature import new_secret
 from offhook.receiver import Event, MalformedSecretError
 from offhook.receiver.flask import verified_webhook
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from standardwebhooks.webhooks import Webhook
 from werkzeug.datastructures import Headers as WerkzeugHeaders
 
+from offhook.domain.delivery.signature import new_secret
 from offhook.domain.errors import OffhookError
-from offhook.domain.signature import new_secret
 from offhook.receiver import (
     BadSignatureError,
     MalformedBodyError,

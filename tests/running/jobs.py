@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from offhook.domain.event import NewEvent
+from offhook.domain.events.event import NewEvent
 from offhook.domain.noun import Noun, registry
 from offhook.domain.step import Broken, Command, Due, Ended, Policy, Refusal, Step, Tell
 

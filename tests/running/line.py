@@ -12,10 +12,10 @@ from typing import Any
 from offhook.domain.errors import OffhookError, UnavailableError
 from offhook.domain.inputs.call import HangUpAsked, Lost, Present
 from offhook.domain.step import Outcome, Refused, Tell, Unavailable
-from offhook.domain.switch_commands import HangUp, SwitchCommand, ToSwitch
-from offhook.domain.switch_inputs import ChannelArrived, ChannelGone
+from offhook.domain.switch.commands import HangUp, SwitchCommand, ToSwitch
+from offhook.domain.switch.inputs import ChannelArrived, ChannelGone
 from offhook.store.commit.port import Row
-from offhook.store.writer import unknown_end
+from offhook.store.commit.writer import unknown_end
 from tests.core.asterisk import Asterisk
 from tests.core.calls import CUSTOMER, NOUNS, SWITCH, arrived
 from tests.core.story import call_of

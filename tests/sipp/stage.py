@@ -12,8 +12,8 @@ import msgspec
 
 from offhook.domain.ids import new_uuid
 from offhook.domain.step import Done, Outcome
-from offhook.domain.switch_commands import HangUp, SwitchCommand, ToSwitch
-from offhook.domain.switch_inputs import ChannelArrived, ChannelEntered, SwitchInput
+from offhook.domain.switch.commands import HangUp, SwitchCommand, ToSwitch
+from offhook.domain.switch.inputs import ChannelArrived, ChannelEntered, SwitchInput
 from offhook.switch.asterisk.ari import APPLICATION, AriClient
 from offhook.switch.asterisk.commands import AriCommands
 from offhook.switch.asterisk.inputs import input_of

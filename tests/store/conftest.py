@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from offhook.domain.delivery.signature import new_secret
 from offhook.domain.ids import new_uuid
-from offhook.domain.signature import new_secret
-from offhook.store import customers, destinations
 from offhook.store.commit.committed import Committed
+from offhook.store.commit.transaction import Transaction
 from offhook.store.commit.unit import Unit
-from offhook.store.database import Database, sqlite_url
+from offhook.store.database.database import Database, sqlite_url
+from offhook.store.queries import customers, destinations
 from offhook.store.store import Store
-from offhook.store.transaction import Transaction
 
 URI = "https://hooks.example.com/one"
 

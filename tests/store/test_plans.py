@@ -12,26 +12,27 @@ import pytest
 import sqlalchemy as sa
 
 from offhook.delivery.log import resend
-from offhook.domain.delivery_log import LoggedStatus
+from offhook.domain.delivery.delivery_log import LoggedStatus
 from offhook.domain.errors import NotFoundError
+from offhook.domain.events.retention import Rule
 from offhook.domain.noun import registry
 from offhook.domain.place import Place
-from offhook.domain.retention import Rule
 from offhook.domain.step import Lookup
-from offhook.domain.switch_commands import SwitchCommand
+from offhook.domain.switch.commands import SwitchCommand
 from offhook.flows.activeflow import ACTIVEFLOW
-from offhook.store import backlog, cancelling, deliveries, destinations, erasing, forgetting, replay, retention
-from offhook.store.backlog import START
+from offhook.store.commit.destination_rows import destinations_with_pending
 from offhook.store.commit.rows import GroupRows, Tables
-from offhook.store.deliveries import list_deliveries
-from offhook.store.destination_rows import destinations_with_pending
-from offhook.store.events import list_events, newest_events
-from offhook.store.prepared import Prepared, Row
-from offhook.store.stats import webhook_numbers
+from offhook.store.commit.transaction import Transaction
+from offhook.store.database.prepared import Prepared, Row
+from offhook.store.long_work import cancelling, erasing, forgetting, making_due, replay, retention
+from offhook.store.queries import backlog, deliveries, destinations
+from offhook.store.queries.backlog import START
+from offhook.store.queries.deliveries import list_deliveries
+from offhook.store.queries.events import list_events, newest_events
+from offhook.store.queries.stats import webhook_numbers
 from offhook.store.store import Store
-from offhook.store.transaction import Transaction
+from tests.store.commit.test_group_commit import publish
 from tests.store.conftest import new_customer
-from tests.store.test_group_commit import publish
 
 TABLES = Tables(registry(ACTIVEFLOW), SwitchCommand)
 SINCE = datetime(2026, 5, 2, 9, 0, tzinfo=UTC)
@@ -136,7 +137,7 @@ CHANGES: dict[str, tuple[Callable[[Transaction, str, str], object], str]] = {
         lambda tx, c, e: GroupRows(tx.connection, tx, TABLES).find(Lookup("agent", "free", c)),
         "places_pkey",
     ),
-    "make due": (lambda tx, c, e: destinations.make_due(tx, 1, 0, 0), "deliveries_failed"),
+    "make due": (lambda tx, c, e: making_due.make_due(tx, 1, 0, 0), "deliveries_failed"),
 }
 
 

@@ -11,18 +11,18 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from offhook.domain.event import data_of
+from offhook.domain.delivery.signature import new_secret
+from offhook.domain.events.event import data_of
 from offhook.domain.inputs.call import HangUpAsked, Lost, Present
-from offhook.domain.signature import new_secret
 from offhook.domain.step import Absent, Done, Due, Ended, Tell
-from offhook.domain.switch_commands import Find, HangUp, SwitchCommand
-from offhook.domain.switch_inputs import ChannelGone
+from offhook.domain.switch.commands import Find, HangUp, SwitchCommand
+from offhook.domain.switch.inputs import ChannelGone
 from offhook.domain.times import to_us
-from offhook.store import customers
 from offhook.store.commit.committed import Committed
 from offhook.store.commit.port import Row
 from offhook.store.commit.unit import Unit
-from offhook.store.database import Database, _alembic_config
+from offhook.store.database.database import Database, _alembic_config
+from offhook.store.queries import customers
 from offhook.store.store import Store
 from offhook.telephony.nouns import NOUNS
 from tests.store.conftest import rows

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from offhook.domain.ids import new_uuid
 from offhook.domain.step import Absent, Command, Done, Outcome, Policy, Refused, Unavailable, Unknown
-from offhook.domain.switch_commands import (
+from offhook.domain.switch.commands import (
     ECHO,
     AddToBridge,
     Answer,
@@ -33,7 +33,7 @@ from offhook.domain.switch_commands import (
     StopPlayback,
     StopRecording,
 )
-from offhook.domain.switch_inputs import (
+from offhook.domain.switch.inputs import (
     ChannelAnswered,
     ChannelEntered,
     ChannelGone,
@@ -45,7 +45,7 @@ from offhook.switch.asterisk.ari import APPLICATION, AriAnswer, AriClient, AriEn
 from offhook.switch.asterisk.commands import AriCommands
 from offhook.switch.asterisk.inputs import callers_in, created_in
 from tests.acceptance.server import free_port
-from tests.domain.test_switch_commands import KINDS, sample
+from tests.domain.switch.test_commands import KINDS, sample
 from tests.sipp.phone import called_phone
 from tests.sipp.stage import SWITCH, Stage, command, staged
 from tests.sipp.switches import SharedAsterisk

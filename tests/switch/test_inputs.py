@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from offhook.domain.switch_inputs import (
+from offhook.domain.switch.inputs import (
     Channel,
     ChannelAnswered,
     ChannelArrived,

@@ -13,18 +13,18 @@ import pytest
 import sqlalchemy as sa
 
 from offhook.domain.catalogue.call import Call
+from offhook.domain.delivery.signature import new_secret
 from offhook.domain.ids import new_uuid
-from offhook.domain.signature import new_secret
-from offhook.domain.switch_commands import ToSwitch
+from offhook.domain.switch.commands import ToSwitch
 from offhook.node.service import Service
 from offhook.running.lanes import Lanes
 from offhook.running.runner import Runner
 from offhook.running.timers import Timers
 from offhook.store.commit.committed import Committed
-from offhook.store.customers import add_customer, oldest_active_customer
-from offhook.store.database import Database, sqlite_url
+from offhook.store.commit.transaction import Transaction
+from offhook.store.database.database import Database, sqlite_url
+from offhook.store.queries.customers import add_customer, oldest_active_customer
 from offhook.store.store import Store
-from offhook.store.transaction import Transaction
 from offhook.switch.asterisk.ari import AriEndpoint
 from offhook.switch.asterisk.switch import AsteriskSwitch
 from offhook.telephony.calls import CallService

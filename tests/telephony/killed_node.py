@@ -19,7 +19,7 @@ import structlog
 from yarl import URL
 
 from offhook.domain.step import Outcome
-from offhook.domain.switch_commands import SwitchCommand
+from offhook.domain.switch.commands import SwitchCommand
 from offhook.store.commit.committed import Committed
 from offhook.store.store import Store
 from offhook.switch.asterisk.ari import AriClient, AriEndpoint

@@ -21,11 +21,11 @@ import sqlalchemy as sa
 import structlog
 from msgspec.structs import replace
 
+from offhook.domain.delivery.signature import new_secret
 from offhook.domain.ids import new_uuid
 from offhook.domain.noun import Noun, registry
-from offhook.domain.signature import new_secret
 from offhook.domain.step import Absent, Broken, Command, Ended, Step, Tell, Unknown, made_id
-from offhook.domain.switch_commands import (
+from offhook.domain.switch.commands import (
     AddToBridge,
     Create,
     CreateBridge,
@@ -42,7 +42,7 @@ from offhook.domain.switch_commands import (
     SwitchCommand,
     ToSwitch,
 )
-from offhook.domain.switch_inputs import (
+from offhook.domain.switch.inputs import (
     ChannelAnswered,
     ChannelEntered,
     ChannelGone,
@@ -52,9 +52,9 @@ from offhook.domain.switch_inputs import (
 )
 from offhook.running.lanes import Lanes
 from offhook.running.runner import Runner
-from offhook.store.commit.tables import noun_table
-from offhook.store.customers import add_customer
-from offhook.store.database import Database, sqlite_url
+from offhook.store.database.database import Database, sqlite_url
+from offhook.store.noun_tables import noun_table
+from offhook.store.queries.customers import add_customer
 from offhook.store.store import Store
 from offhook.switch.asterisk.ari import AriEndpoint
 from offhook.switch.asterisk.switch import NAME as SWITCH

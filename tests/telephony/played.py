@@ -8,17 +8,17 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from offhook.domain.delivery.signature import new_secret
 from offhook.domain.ids import new_uuid
-from offhook.domain.signature import new_secret
 from offhook.domain.step import Done, Outcome
-from offhook.domain.switch_commands import SwitchCommand, ToSwitch
-from offhook.domain.switch_inputs import Channel, SwitchConnected, SwitchInput, SwitchLost
+from offhook.domain.switch.commands import SwitchCommand, ToSwitch
+from offhook.domain.switch.inputs import Channel, SwitchConnected, SwitchInput, SwitchLost
 from offhook.running.lanes import Lanes
 from offhook.running.runner import Runner
 from offhook.running.timers import Timers
 from offhook.store.commit.committed import Committed
-from offhook.store.customers import add_customer
-from offhook.store.database import Database
+from offhook.store.database.database import Database
+from offhook.store.queries.customers import add_customer
 from offhook.store.store import Store
 from offhook.switch.port import Listener
 from offhook.telephony.calls import CallService

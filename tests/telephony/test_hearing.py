@@ -10,9 +10,9 @@ import msgspec
 import pytest
 
 from offhook.domain.step import Done, Unavailable
-from offhook.domain.switch_commands import HangUp
-from offhook.domain.switch_inputs import ChannelArrived, ChannelGone, ChannelRinging
-from offhook.store.database import sqlite_url
+from offhook.domain.switch.commands import HangUp
+from offhook.domain.switch.inputs import ChannelArrived, ChannelGone, ChannelRinging
+from offhook.store.database.database import sqlite_url
 from tests.faults.wire import AnswerLosingWire
 from tests.postgres import Postgres
 from tests.telephony.played import PATIENT, SWITCH, Telephony, caller, telephony

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from offhook.domain.switch_commands import (
+from offhook.domain.switch.commands import (
     ECHO,
     DestroyBridge,
     Find,
@@ -24,7 +24,7 @@ from offhook.domain.switch_commands import (
     StopPlayback,
     StopRecording,
 )
-from offhook.store.events import list_events
+from offhook.store.queries.events import list_events
 from offhook.store.store import Store
 from offhook.switch.asterisk.ari import AriClient
 from tests.sipp.ear import listening

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 
 from offhook.domain.inputs.call import HangUpAsked, Lost, Present
 from offhook.domain.step import Pending, Tell
-from offhook.domain.switch_commands import Create
-from offhook.domain.switch_inputs import ChannelGone, SwitchConnected
+from offhook.domain.switch.commands import Create
+from offhook.domain.switch.inputs import ChannelGone, SwitchConnected
 from offhook.store.commit.port import Row
 from offhook.telephony.live_calls import LiveCalls
 from offhook.telephony.reconcile import reconcile

@@ -5,11 +5,11 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from offhook.domain.access_key import AccessKey
-from offhook.domain.agent import Agent, AgentProfile
+from offhook.domain.accounts.access_key import AccessKey
+from offhook.domain.accounts.agent import Agent, AgentProfile
+from offhook.domain.accounts.customer import Customer
 from offhook.domain.catalogue.fields import Address
-from offhook.domain.customer import Customer
-from offhook.domain.delivery_log import LoggedAttempt, LoggedDelivery, LoggedStatus, WebhookNumbers
+from offhook.domain.delivery.delivery_log import LoggedAttempt, LoggedDelivery, LoggedStatus, WebhookNumbers
 from offhook.domain.errors import InvalidError
 from offhook.domain.ids import NIL_UUID
 from offhook.web.shapes.accounts import access_key_shape, agent_shape, customer_shape

@@ -10,9 +10,9 @@ import msgspec
 from offhook.accounts.authentication import Authenticator
 from offhook.accounts.passwords import Passwords, checked_password, new_password
 from offhook.accounts.tokens import access_key_hash, access_key_prefix, new_access_key
-from offhook.domain.access_key import AccessKey, NewAccessKey, check_is_there, expiry_us
-from offhook.domain.agent import Agent, AgentProfile, check_is_another, checked_permission, checked_username
-from offhook.domain.customer import (
+from offhook.domain.accounts.access_key import AccessKey, NewAccessKey, check_is_there, expiry_us
+from offhook.domain.accounts.agent import Agent, AgentProfile, check_is_another, checked_permission, checked_username
+from offhook.domain.accounts.customer import (
     Caller,
     Customer,
     Permission,
@@ -23,14 +23,14 @@ from offhook.domain.customer import (
     checked_uri,
     chosen_webhook,
 )
-from offhook.domain.delivery import OFF
+from offhook.domain.delivery.delivery import OFF
+from offhook.domain.delivery.networks import NetworkPolicy
+from offhook.domain.delivery.signature import new_secret
 from offhook.domain.errors import ConflictError, NotFoundError
 from offhook.domain.ids import new_uuid
-from offhook.domain.networks import NetworkPolicy
-from offhook.domain.signature import new_secret
-from offhook.store import access_keys, agents, customers, destinations
+from offhook.store.commit.transaction import Transaction
+from offhook.store.queries import access_keys, agents, customers, destinations
 from offhook.store.store import Store
-from offhook.store.transaction import Transaction
 
 FIRST_USERNAME = "admin@localhost"
 _DELETION_DELAY = timedelta(days=30)

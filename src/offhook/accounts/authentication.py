@@ -14,11 +14,11 @@ import msgspec
 from offhook.accounts.passwords import Passwords
 from offhook.accounts.throttle import KeyGuesses, LogInThrottle, ThrottleLimits
 from offhook.accounts.tokens import ACCESS_KEY_PREFIX, LoginTokens, TokenClaims, access_key_hash
-from offhook.domain.customer import Caller, access_key_caller
+from offhook.domain.accounts.customer import Caller, access_key_caller
 from offhook.domain.errors import InvalidError, OverLimitError, UnauthenticatedError
-from offhook.store.access_keys import find_key_holder
-from offhook.store.agents import Login, find_login
 from offhook.store.commit.committed import Committed
+from offhook.store.queries.access_keys import find_key_holder
+from offhook.store.queries.agents import Login, find_login
 from offhook.store.store import Store
 
 _MAX_CACHED = 20_000

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import jwt
 import msgspec
 
-from offhook.store.secrets import secret_of
+from offhook.store.queries.secrets import secret_of
 from offhook.store.store import Store
 
 ACCESS_KEY_PREFIX = "vb_"

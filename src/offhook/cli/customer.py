@@ -10,7 +10,7 @@ import click
 
 from offhook.cli.remote import Server, remote, show_fields, show_json
 from offhook.cli.showing import plain, show_attempt
-from offhook.domain.outcome import Outcome
+from offhook.domain.delivery.outcome import Outcome
 
 _SET = (
     "What to try next:\n"

@@ -23,7 +23,7 @@ from offhook.cli.showing import (
     show_payload,
     terminal_width,
 )
-from offhook.domain.outcome import Outcome
+from offhook.domain.delivery.outcome import Outcome
 
 _TAIL_S = 0.5
 _MAX_PAGE = 100

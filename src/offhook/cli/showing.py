@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from offhook.domain.outcome_words import words_of
+from offhook.domain.delivery.outcome_words import words_of
 
 _WIDTH = 80
 _NARROWEST = 40

@@ -15,10 +15,10 @@ import structlog
 from offhook.delivery.lane import Place
 from offhook.delivery.memory import MemoryLimits
 from offhook.delivery.queue import DestinationQueue
-from offhook.domain.delivery import Delivery, Destination
+from offhook.domain.delivery.delivery import Delivery, Destination
 from offhook.domain.errors import UnavailableError
-from offhook.store.backlog import Cursor, load_due, load_holding, load_subject, next_due_us
-from offhook.store.destination_rows import load_destination
+from offhook.store.commit.destination_rows import load_destination
+from offhook.store.queries.backlog import Cursor, load_due, load_holding, load_subject, next_due_us
 from offhook.store.store import Store
 
 _READER_COUNT = 4

@@ -11,13 +11,13 @@ import structlog
 from offhook.delivery.metrics import DeliveryMetrics
 from offhook.delivery.queue import DestinationQueue
 from offhook.delivery.recorder import Recorder
-from offhook.domain.delivery import FAILING, GONE, AttemptRecord, Delivery, Destination
-from offhook.domain.health import CLEAN
-from offhook.domain.outcome import Outcome
-from offhook.domain.outcome_words import words_of
-from offhook.domain.retry import RetryPolicy
+from offhook.domain.delivery.delivery import FAILING, GONE, AttemptRecord, Delivery, Destination
+from offhook.domain.delivery.health import CLEAN
+from offhook.domain.delivery.outcome import Outcome
+from offhook.domain.delivery.outcome_words import words_of
+from offhook.domain.delivery.retry import RetryPolicy
 from offhook.outbound.port import AttemptResult
-from offhook.store import destinations
+from offhook.store.queries import destinations
 
 log = structlog.get_logger()
 

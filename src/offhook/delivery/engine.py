@@ -32,13 +32,13 @@ from offhook.delivery.metrics import DeliveryMetrics
 from offhook.delivery.queue import DestinationQueue
 from offhook.delivery.queues import Queues
 from offhook.delivery.recorder import Recorder
-from offhook.domain.delivery import AttemptRecord, Delivery
-from offhook.domain.retry import RetryPolicy
+from offhook.domain.delivery.delivery import AttemptRecord, Delivery
+from offhook.domain.delivery.retry import RetryPolicy
 from offhook.node.service import Service
 from offhook.outbound.port import Sender
-from offhook.store.backlog import FOREVER_US, START, load_delivery
 from offhook.store.commit.committed import Committed
-from offhook.store.destination_rows import destinations_with_pending
+from offhook.store.commit.destination_rows import destinations_with_pending
+from offhook.store.queries.backlog import FOREVER_US, START, load_delivery
 from offhook.store.store import Store
 
 log = structlog.get_logger()

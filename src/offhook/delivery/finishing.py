@@ -11,10 +11,10 @@ from offhook.delivery.log import finish_erasure
 from offhook.delivery.stepping import PAUSE_S, in_steps
 from offhook.domain.errors import UnavailableError
 from offhook.node.service import Service
-from offhook.store.cancelling import cancel_step, destinations_to_cancel
 from offhook.store.commit.committed import Committed
-from offhook.store.erasing import erasures_begun
-from offhook.store.making_due import destinations_to_make_due, make_due_step
+from offhook.store.long_work.cancelling import cancel_step, destinations_to_cancel
+from offhook.store.long_work.erasing import erasures_begun
+from offhook.store.long_work.making_due import destinations_to_make_due, make_due_step
 from offhook.store.store import Store
 
 _AGAIN_S = 600.0

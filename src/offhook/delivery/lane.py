@@ -6,7 +6,7 @@ import heapq
 from collections import deque
 from collections.abc import Container
 
-from offhook.domain.delivery import Delivery
+from offhook.domain.delivery.delivery import Delivery
 
 Place = tuple[int, int]
 """Where a delivery stands in its subject: the event's sequence, and the delivery's key."""

@@ -30,7 +30,7 @@ from itertools import count
 
 from offhook.delivery.lane import Lane, Place
 from offhook.delivery.memory import Held, MemoryLimits
-from offhook.domain.delivery import Delivery
+from offhook.domain.delivery.delivery import Delivery
 
 
 class Lanes:

@@ -12,18 +12,18 @@ import structlog
 
 from offhook.delivery.publishing import publish
 from offhook.delivery.stepping import in_steps
-from offhook.domain.cursor import check_reached
-from offhook.domain.delivery import check_is_on
-from offhook.domain.delivery_log import LoggedDelivery
-from offhook.domain.event import check_is_kept
-from offhook.domain.publication import Publication
-from offhook.store.deliveries import deliveries_of_event
-from offhook.store.destinations import webhook_of
-from offhook.store.erasing import Erasure, Place, begin_erasing, erase_step
-from offhook.store.events import find_customer_key, get_event, newest_position
-from offhook.store.replay import Replay, replay_step, send_again
+from offhook.domain.delivery.delivery import check_is_on
+from offhook.domain.delivery.delivery_log import LoggedDelivery
+from offhook.domain.events.cursor import check_reached
+from offhook.domain.events.event import check_is_kept
+from offhook.domain.events.publication import Publication
+from offhook.store.commit.transaction import Transaction
+from offhook.store.long_work.erasing import Erasure, Place, begin_erasing, erase_step
+from offhook.store.long_work.replay import Replay, replay_step, send_again
+from offhook.store.queries.deliveries import deliveries_of_event
+from offhook.store.queries.destinations import webhook_of
+from offhook.store.queries.events import find_customer_key, get_event, newest_position
 from offhook.store.store import Store
-from offhook.store.transaction import Transaction
 
 log = structlog.get_logger()
 

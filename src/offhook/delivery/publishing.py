@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from offhook.domain.event import Event, NewEvent
+from offhook.domain.events.event import Event, NewEvent
+from offhook.domain.events.publication import Publication
+from offhook.domain.events.repeats import answer_again, check_repeated_events, kept_answer
 from offhook.domain.ids import new_event_id
-from offhook.domain.publication import Publication
-from offhook.domain.repeats import answer_again, check_repeated_events, kept_answer
-from offhook.store.events import find_events
-from offhook.store.idempotency import find_answer, keep_answer
-from offhook.store.transaction import Transaction
+from offhook.store.commit.transaction import Transaction
+from offhook.store.queries.events import find_events
+from offhook.store.queries.idempotency import find_answer, keep_answer
 
 
 def publish(

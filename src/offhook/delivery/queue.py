@@ -10,9 +10,9 @@ from offhook.delivery.lane import Place
 from offhook.delivery.lanes import Lanes
 from offhook.delivery.memory import Held, MemoryLimits
 from offhook.delivery.requests import RequestWriter
-from offhook.domain.delivery import Delivery, Destination
-from offhook.domain.health import CLEAN, Health, resumed
-from offhook.store.backlog import START, Cursor
+from offhook.domain.delivery.delivery import Delivery, Destination
+from offhook.domain.delivery.health import CLEAN, Health, resumed
+from offhook.store.queries.backlog import START, Cursor
 
 # How long lanes may stand still, while there is no room for others, before they give up what waits in them.
 IDLE_US = 1_000_000

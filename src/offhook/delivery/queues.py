@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from offhook.delivery.queue import DestinationQueue
-from offhook.domain.delivery import Destination
+from offhook.domain.delivery.delivery import Destination
 
 
 class Queues:

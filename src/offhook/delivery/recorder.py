@@ -8,11 +8,11 @@ from datetime import timedelta
 
 import structlog
 
-from offhook.domain.delivery import AttemptRecord
+from offhook.domain.delivery.delivery import AttemptRecord
 from offhook.domain.errors import UnavailableError
 from offhook.node.service import Service
+from offhook.store.commit.transaction import Transaction
 from offhook.store.store import Store
-from offhook.store.transaction import Transaction
 
 # More than this unwritten, and no new attempt begins: memory stays bounded while the database is away.
 MAX_UNWRITTEN = 5_000

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from offhook.domain.delivery import Delivery, Destination
-from offhook.domain.signature import Signer
+from offhook.domain.delivery.delivery import Delivery, Destination
+from offhook.domain.delivery.signature import Signer
 from offhook.outbound.port import OutgoingRequest
 
 

@@ -15,10 +15,10 @@ import structlog
 
 from offhook.delivery.stepping import PAUSE_S, in_steps
 from offhook.domain.errors import UnavailableError
-from offhook.domain.retention import Cutoffs, Rule, cutoffs_at, rules_of
+from offhook.domain.events.retention import Cutoffs, Rule, cutoffs_at, rules_of
 from offhook.node.service import Service
-from offhook.store.forgetting import forget_subjects_step, forget_uris_step
-from offhook.store.retention import (
+from offhook.store.long_work.forgetting import forget_subjects_step, forget_uris_step
+from offhook.store.long_work.retention import (
     forget_keys_step,
     keep_places,
     look_again_step,

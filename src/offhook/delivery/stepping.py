@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import TypeVar
 
+from offhook.store.commit.transaction import Transaction
 from offhook.store.store import Store
-from offhook.store.transaction import Transaction
 
 P = TypeVar("P")
 

@@ -8,12 +8,12 @@ import msgspec
 
 from offhook.delivery.requests import RequestWriter
 from offhook.domain.catalogue import event_type, subject_of
-from offhook.domain.delivery import Delivery, Destination, check_is_on
-from offhook.domain.delivery_log import LoggedAttempt
-from offhook.domain.event import envelope
+from offhook.domain.delivery.delivery import Delivery, Destination, check_is_on
+from offhook.domain.delivery.delivery_log import LoggedAttempt
+from offhook.domain.events.event import envelope
 from offhook.domain.ids import new_event_id
 from offhook.outbound.port import OutgoingRequest, Sender
-from offhook.store.destinations import webhook_of
+from offhook.store.queries.destinations import webhook_of
 from offhook.store.store import Store
 
 

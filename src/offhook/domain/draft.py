@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from msgspec.structs import replace
 
-from offhook.domain.event import NewEvent
+from offhook.domain.events.event import NewEvent
 from offhook.domain.step import Command, Step, Tell
 
 S = TypeVar("S", bound=Any)

@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import msgspec
 
-from offhook.domain.event import NewEvent
+from offhook.domain.events.event import NewEvent
 
 S = TypeVar("S")
 C = TypeVar("C")

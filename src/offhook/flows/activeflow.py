@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from offhook.domain.catalogue.activeflow import Activeflow
 from offhook.domain.catalogue.fields import NO_ACTION, Action
 from offhook.domain.draft import Draft
-from offhook.domain.event import resource_event
+from offhook.domain.events.event import resource_event
 from offhook.domain.ids import NIL_UUID
 from offhook.domain.inputs import call
 from offhook.domain.inputs.activeflow import KIND, ActionEnded, CallEnded, Go, Halt, Start

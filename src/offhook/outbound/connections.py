@@ -24,7 +24,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import RawResponseMessage
 from aiohttp.resolver import AsyncResolver
 
-from offhook.domain.networks import NetworkPolicy
+from offhook.domain.delivery.networks import NetworkPolicy
 
 MAX_HEAD_BYTES = 65_536
 """Most that may come before the end of a response head, interim (1xx) answers included."""

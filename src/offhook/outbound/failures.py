@@ -18,7 +18,7 @@ from aiohttp import (
 )
 from aiohttp.http_exceptions import BadStatusLine, HttpProcessingError, InvalidHeader, LineTooLong, PayloadEncodingError
 
-from offhook.domain.outcome import Outcome
+from offhook.domain.delivery.outcome import Outcome
 from offhook.outbound.connections import AttemptTrace, BlockedError
 
 _log = structlog.get_logger(__name__)

@@ -17,8 +17,8 @@ from aiohttp import ClientConnectionError, ClientTimeout, StreamReader, hdrs
 from aiohttp.connector import Connection
 from aiohttp.http_parser import RawResponseMessage
 
-from offhook.domain.networks import NetworkPolicy
-from offhook.domain.outcome import Outcome, outcome_of_status, parse_retry_after
+from offhook.domain.delivery.networks import NetworkPolicy
+from offhook.domain.delivery.outcome import Outcome, outcome_of_status, parse_retry_after
 from offhook.outbound.connections import (
     AttemptTrace,
     BoundedConnection,

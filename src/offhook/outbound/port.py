@@ -7,7 +7,7 @@ from typing import Protocol
 
 import msgspec
 
-from offhook.domain.outcome import Outcome
+from offhook.domain.delivery.outcome import Outcome
 
 
 class OutgoingRequest(msgspec.Struct, frozen=True):

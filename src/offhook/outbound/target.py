@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import ClientRequest
 from yarl import URL
 
-from offhook.domain.networks import literal_address
+from offhook.domain.delivery.networks import literal_address
 from offhook.outbound.port import OutgoingRequest
 
 

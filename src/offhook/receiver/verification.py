@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
+from offhook.domain.delivery.signature import PreparedHmac, signed_content, signing_key, standard_signature
 from offhook.domain.errors import InvalidError
-from offhook.domain.signature import PreparedHmac, signed_content, signing_key, standard_signature
 from offhook.receiver import headers as read
 from offhook.receiver.errors import (
     BadSignatureError,

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import msgspec
 
-from offhook.domain.networks import parse_network
-from offhook.domain.retry import DEFAULT_SCHEDULE
+from offhook.domain.delivery.networks import parse_network
+from offhook.domain.delivery.retry import DEFAULT_SCHEDULE
 from offhook.quantities import HostPort, duration_text, host_port, truth
 from offhook.settings.declaration import (
     ByFamily,

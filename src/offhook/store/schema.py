@@ -13,7 +13,7 @@ from enum import IntEnum
 import sqlalchemy as sa
 
 from offhook.store.columns import Key, Micros
-from offhook.store.commit.tables import noun_table, places_table
+from offhook.store.noun_tables import noun_table, places_table
 
 metadata = sa.MetaData()
 

@@ -26,17 +26,17 @@ import structlog
 from offhook.domain.errors import OffhookError, UnavailableError
 from offhook.domain.noun import NO_NOUNS, Nouns
 from offhook.domain.times import from_us
+from offhook.node.clock import SteadyClock
 from offhook.node.service import Service
-from offhook.store.clock import SteadyClock
 from offhook.store.commit.change import Change, Queued, UnitBatch, unknown_end
 from offhook.store.commit.committed import Committed
 from offhook.store.commit.rows import Tables
+from offhook.store.commit.transaction import Transaction
 from offhook.store.commit.unit import Result, Unit
-from offhook.store.database import MAX_API_READ, Database, is_database_error
-from offhook.store.readers import Readers
-from offhook.store.refusals import refusal_of
-from offhook.store.transaction import Transaction
-from offhook.store.writer import Writer
+from offhook.store.commit.writer import Writer
+from offhook.store.database.database import MAX_API_READ, Database, is_database_error
+from offhook.store.database.readers import Readers
+from offhook.store.database.refusals import refusal_of
 
 T = TypeVar("T")
 Listener = Callable[[Committed], None]

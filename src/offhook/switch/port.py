@@ -10,8 +10,8 @@ from datetime import datetime
 from typing import Protocol
 
 from offhook.domain.step import Outcome
-from offhook.domain.switch_commands import SwitchCommand
-from offhook.domain.switch_inputs import SwitchInput
+from offhook.domain.switch.commands import SwitchCommand
+from offhook.domain.switch.inputs import SwitchInput
 
 Listener = Callable[[SwitchInput, datetime], None]
 """Told an input, and when it was heard."""

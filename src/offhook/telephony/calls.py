@@ -23,8 +23,8 @@ from offhook.domain.errors import UnavailableError
 from offhook.domain.ids import new_uuid
 from offhook.domain.inputs.call import KIND, Arrived, HangUpAsked, Lost
 from offhook.domain.step import Tell, Unavailable
-from offhook.domain.switch_commands import HangUp, HangUpCause
-from offhook.domain.switch_inputs import Channel, ChannelArrived, SwitchConnected, SwitchInput, SwitchLost
+from offhook.domain.switch.commands import HangUp, HangUpCause
+from offhook.domain.switch.inputs import Channel, ChannelArrived, SwitchConnected, SwitchInput, SwitchLost
 from offhook.flows.greeting import greeting
 from offhook.node.service import Service
 from offhook.running.lanes import Lanes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from offhook.domain.noun import Nouns, registry
-from offhook.domain.switch_commands import SwitchCommand
+from offhook.domain.switch.commands import SwitchCommand
 from offhook.domain.telephony.call import CALL
 from offhook.flows.activeflow import ACTIVEFLOW
 

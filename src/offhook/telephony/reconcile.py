@@ -9,8 +9,8 @@ import msgspec
 
 from offhook.domain.inputs.call import KIND, Lost, Present
 from offhook.domain.step import Tell
-from offhook.domain.switch_commands import Create, SwitchCommand
-from offhook.domain.switch_inputs import Channel, ChannelGone, SwitchConnected
+from offhook.domain.switch.commands import Create, SwitchCommand
+from offhook.domain.switch.inputs import Channel, ChannelGone, SwitchConnected
 from offhook.domain.telephony.call_state import CallState
 from offhook.store.commit.port import Document, Row
 

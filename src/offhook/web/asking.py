@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from litestar import Request
 
-from offhook.domain.customer import Caller, Permission
+from offhook.domain.accounts.customer import Caller, Permission
 from offhook.domain.errors import InvalidError, NotAllowedError
 from offhook.domain.ids import is_uuid
 from offhook.web.exchange import Exchange, acting_for, caller_of

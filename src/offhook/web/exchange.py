@@ -11,10 +11,10 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs
 
-from offhook.domain.customer import Caller, Permission
+from offhook.domain.accounts.customer import Caller, Permission
 from offhook.domain.errors import InvalidError, NotAllowedError, NotFoundError, TooLargeError, UnauthenticatedError
 from offhook.domain.ids import is_uuid
-from offhook.store.customers import get_customer
+from offhook.store.queries.customers import get_customer
 from offhook.store.store import Store
 from offhook.web.addresses import counted_address, plain_address
 from offhook.web.services import Services

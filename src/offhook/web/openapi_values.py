@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from offhook.domain.agent import RING_METHODS
+from offhook.domain.accounts.agent import RING_METHODS
+from offhook.domain.accounts.customer import METHODS
 from offhook.domain.catalogue import EVENT_TYPES
-from offhook.domain.customer import METHODS
-from offhook.domain.delivery import DELETED, FAILING, FROZEN, GONE, OFF
-from offhook.domain.delivery_log import LoggedStatus
-from offhook.domain.outcome import Outcome
+from offhook.domain.delivery.delivery import DELETED, FAILING, FROZEN, GONE, OFF
+from offhook.domain.delivery.delivery_log import LoggedStatus
+from offhook.domain.delivery.outcome import Outcome
 
 _METHODS = ("", *METHODS)
 _OUTCOMES = tuple(outcome.value for outcome in Outcome if outcome is not Outcome.INTERRUPTED)

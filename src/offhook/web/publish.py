@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
-from offhook.domain.customer import MANAGERS
+from offhook.domain.accounts.customer import MANAGERS
 from offhook.domain.errors import InvalidError
-from offhook.domain.publication import Publication, parse_large, parse_publications
+from offhook.domain.events.publication import Publication, parse_large, parse_publications
 from offhook.web.exchange import Exchange, acting_for, caller_of, read_body
 from offhook.web.names import check_publish_parameters
 from offhook.web.services import Services

@@ -11,9 +11,9 @@ from prometheus_client import CollectorRegistry
 from offhook.accounts.accounts import Accounts
 from offhook.accounts.authentication import Authenticator
 from offhook.domain.catalogue.call import Call
-from offhook.domain.delivery_log import LoggedAttempt, LoggedDelivery
-from offhook.domain.publication import Publication, PublishLimits
-from offhook.store.replay import Replay
+from offhook.domain.delivery.delivery_log import LoggedAttempt, LoggedDelivery
+from offhook.domain.events.publication import Publication, PublishLimits
+from offhook.store.long_work.replay import Replay
 from offhook.store.store import Store
 from offhook.web.limits import Buckets, Rate
 from offhook.web.origins import OwnOrigins

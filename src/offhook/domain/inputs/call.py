@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from offhook.domain.catalogue.fields import Action
-from offhook.domain.switch_inputs import Channel
+from offhook.domain.switch.inputs import Channel
 
 KIND = "call"
 

@@ -17,7 +17,6 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import assert_never
 
-from offhook.domain.address import address_of
 from offhook.domain.catalogue.call import Call
 from offhook.domain.catalogue.fields import NO_ACTION
 from offhook.domain.ids import NIL_UUID
@@ -25,8 +24,8 @@ from offhook.domain.inputs import activeflow
 from offhook.domain.inputs.call import KIND, Arrived, Begin, FlowEnded, HangUpAsked, Lost, Present
 from offhook.domain.noun import Noun
 from offhook.domain.step import Broken, Delete, Due, Ended, Refusal, Step, made_id
-from offhook.domain.switch_commands import Find, Follow, Ring
-from offhook.domain.switch_inputs import (
+from offhook.domain.switch.commands import Find, Follow, Ring
+from offhook.domain.switch.inputs import (
     ChannelAnswered,
     ChannelEntered,
     ChannelGone,
@@ -34,6 +33,7 @@ from offhook.domain.switch_inputs import (
     PlaybackFinished,
 )
 from offhook.domain.telephony import echo
+from offhook.domain.telephony.address import address_of
 from offhook.domain.telephony.call_moves import begin, end, fail, over, ring, up
 from offhook.domain.telephony.call_outcomes import ended
 from offhook.domain.telephony.call_state import Answering, CallDraft, CallState, Echoing, Playing, Timer

@@ -6,7 +6,7 @@ from typing import assert_never
 
 from offhook.domain.inputs import activeflow
 from offhook.domain.inputs.call import Answers, Begin, Doing, Echoes, Plays, Waits
-from offhook.domain.switch_commands import Answer, HangUp, Play, StopPlayback
+from offhook.domain.switch.commands import Answer, HangUp, Play, StopPlayback
 from offhook.domain.telephony import echo
 from offhook.domain.telephony.call_state import Answering, CallDraft, Echoing, Playing, Timer
 from offhook.domain.telephony.hangup_reason import hangup_reason

@@ -10,7 +10,7 @@ from datetime import timedelta
 from msgspec.structs import replace
 
 from offhook.domain.step import Absent, Command, Done, Outcome, Superseded
-from offhook.domain.switch_commands import Answer, Find, Follow, HangUp, Play, Ring, ToSwitch
+from offhook.domain.switch.commands import Answer, Find, Follow, HangUp, Play, Ring, ToSwitch
 from offhook.domain.telephony import echo
 from offhook.domain.telephony.call_moves import go, over
 from offhook.domain.telephony.call_state import Answering, CallDraft, Echoing, Playing, Timer

@@ -14,12 +14,12 @@ from msgspec.structs import replace
 
 from offhook.domain.catalogue.call import Call
 from offhook.domain.draft import Draft
-from offhook.domain.event import resource_event
+from offhook.domain.events.event import resource_event
 from offhook.domain.ids import NIL_UUID
 from offhook.domain.inputs import activeflow
 from offhook.domain.inputs.call import Answers, Echoes, Plays
 from offhook.domain.step import Tell, made_id
-from offhook.domain.switch_commands import Find, ToSwitch
+from offhook.domain.switch.commands import Find, ToSwitch
 from offhook.domain.times import rfc3339
 
 _ASK_AGAIN = timedelta(seconds=2)

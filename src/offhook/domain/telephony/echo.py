@@ -15,7 +15,7 @@ from datetime import timedelta
 from msgspec.structs import replace
 
 from offhook.domain.step import Absent, Done, Outcome, Superseded
-from offhook.domain.switch_commands import (
+from offhook.domain.switch.commands import (
     ECHO,
     AddToBridge,
     Create,

@@ -8,8 +8,8 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from offhook.domain.errors import UnavailableError
 from offhook.store.commit.committed import Committed
+from offhook.store.commit.transaction import Transaction
 from offhook.store.commit.unit import Result, Unit
-from offhook.store.transaction import Transaction
 
 T = TypeVar("T")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from offhook.domain.delivery import Delivery, Destination
-from offhook.domain.event import Event
+from offhook.domain.delivery.delivery import Delivery, Destination
+from offhook.domain.events.event import Event
 from offhook.store.commit.port import Order, Write
 
 

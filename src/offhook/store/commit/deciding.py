@@ -9,12 +9,12 @@ import structlog
 
 from offhook.store.commit.committed import Committed
 from offhook.store.commit.flush import Entries, is_stale, write_rows
+from offhook.store.commit.keys import Keys
 from offhook.store.commit.port import Row, Write
 from offhook.store.commit.rows import GroupRows, Tables
+from offhook.store.commit.transaction import Transaction
 from offhook.store.commit.unit import Fault, Group, Result, Unit, places_of
-from offhook.store.database import is_unavailable
-from offhook.store.keys import Keys
-from offhook.store.transaction import Transaction
+from offhook.store.database.database import is_unavailable
 
 log = structlog.get_logger()
 

@@ -15,13 +15,13 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from offhook.domain.delivery import Delivery
-from offhook.domain.event import Event, NewEvent
+from offhook.domain.delivery.delivery import Delivery
+from offhook.domain.events.event import Event, NewEvent
 from offhook.store import schema
 from offhook.store.commit.committed import Committed
-from offhook.store.destination_rows import load_destinations
-from offhook.store.keys import Keys
-from offhook.store.prepared import Prepared, Row, driver_cursor
+from offhook.store.commit.destination_rows import load_destinations
+from offhook.store.commit.keys import Keys
+from offhook.store.database.prepared import Prepared, Row, driver_cursor
 from offhook.store.schema import DeliveryStatus
 
 _PENDING = int(DeliveryStatus.PENDING)

@@ -18,11 +18,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from offhook.domain.times import to_us
 from offhook.store import schema
+from offhook.store.commit.keys import Keys
 from offhook.store.commit.port import Row, Write
-from offhook.store.commit.tables import noun_table
-from offhook.store.database import driver_error
-from offhook.store.keys import Keys
-from offhook.store.prepared import Prepared, driver_cursor
+from offhook.store.database.database import driver_error
+from offhook.store.database.prepared import Prepared, driver_cursor
+from offhook.store.noun_tables import noun_table
 
 Entries = tuple[tuple[str, str, int], ...]
 

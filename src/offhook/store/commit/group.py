@@ -23,17 +23,17 @@ from typing import Any
 import structlog
 
 from offhook.domain.errors import OffhookError, UnavailableError
-from offhook.store.clock import SteadyClock
+from offhook.node.clock import SteadyClock
 from offhook.store.commit.change import Change, Queued, Told, UnitBatch, UnknownEndError, refusal, unknown_end
 from offhook.store.commit.committed import Committed
 from offhook.store.commit.deciding import Deciding
 from offhook.store.commit.flush import StaleError, is_stale
+from offhook.store.commit.keys import Keys
 from offhook.store.commit.rows import Tables
-from offhook.store.database import is_database_error, is_fault_of_ours, is_unavailable
-from offhook.store.keys import Keys
-from offhook.store.refusals import reason_of
-from offhook.store.session import WritingSession
-from offhook.store.transaction import Transaction
+from offhook.store.commit.transaction import Transaction
+from offhook.store.database.database import is_database_error, is_fault_of_ours, is_unavailable
+from offhook.store.database.refusals import reason_of
+from offhook.store.database.session import WritingSession
 
 # What a database takes longer to refuse than this, it is not asked for by a whole group's changes one by one.
 _SLOW_S = 1.0

@@ -9,10 +9,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from offhook.domain.delivery import AttemptRecord
-from offhook.domain.outcome import Outcome
+from offhook.domain.delivery.delivery import AttemptRecord
+from offhook.domain.delivery.outcome import Outcome
 from offhook.store import schema
-from offhook.store.prepared import Prepared, Row, driver_cursor
+from offhook.store.database.prepared import Prepared, Row, driver_cursor
 from offhook.store.schema import DeliveryStatus
 
 _STATUS = {

@@ -23,10 +23,10 @@ from offhook.domain.times import to_us
 from offhook.store import schema
 from offhook.store.commit.keeping import is_keepable
 from offhook.store.commit.port import Document, Hit, Row, Unreadable
-from offhook.store.commit.tables import IS_OPEN, noun_table
-from offhook.store.paging import Listed, page_before
-from offhook.store.prepared import Prepared, driver_cursor
-from offhook.store.transaction import Transaction
+from offhook.store.commit.transaction import Transaction
+from offhook.store.database.paging import Listed, page_before
+from offhook.store.database.prepared import Prepared, driver_cursor
+from offhook.store.noun_tables import IS_OPEN, noun_table
 
 _STREAMED = 500
 

@@ -26,7 +26,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from offhook.domain.event import NewEvent
+from offhook.domain.events.event import NewEvent
 from offhook.domain.noun import Noun, Nouns
 from offhook.domain.step import Begun, Broken, Delete, Due, Ended, Found, Lookup, Pending, Refusal, Step, Tell
 from offhook.store.commit.keeping import encoded

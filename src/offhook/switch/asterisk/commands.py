@@ -19,7 +19,7 @@ from typing import Any, assert_never
 import structlog
 
 from offhook.domain.step import Absent, Done, Outcome, Policy, Refused, Thing, Unavailable, Unknown
-from offhook.domain.switch_commands import (
+from offhook.domain.switch.commands import (
     ECHO,
     AddToBridge,
     Answer,

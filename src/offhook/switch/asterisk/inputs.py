@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from offhook.domain.switch_inputs import (
+from offhook.domain.switch.inputs import (
     Channel,
     ChannelAnswered,
     ChannelArrived,

@@ -30,8 +30,8 @@ import structlog
 
 from offhook.domain.ids import new_uuid
 from offhook.domain.step import Outcome, Unavailable
-from offhook.domain.switch_commands import Follow, SwitchCommand
-from offhook.domain.switch_inputs import SwitchConnected, SwitchInput, SwitchLost
+from offhook.domain.switch.commands import Follow, SwitchCommand
+from offhook.domain.switch.inputs import SwitchConnected, SwitchInput, SwitchLost
 from offhook.node.service import Service
 from offhook.switch.asterisk.ari import (
     APPLICATION,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 from litestar import delete, get, post, put
 
-from offhook.domain.customer import Permission, checked_text
+from offhook.domain.accounts.customer import Permission, checked_text
 from offhook.domain.place import place_token, read_place
-from offhook.store.access_keys import get_access_key, list_access_keys
+from offhook.store.queries.access_keys import get_access_key, list_access_keys
 from offhook.web.asking import AnyRequest, Listing, checked_id, customer_in, page_size_of, services_of
 from offhook.web.shapes.accounts import AccessKey, access_key_shape
 

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from litestar import delete, get, post, put
 
-from offhook.domain.agent import (
+from offhook.domain.accounts.agent import (
     RING_METHODS,
     AgentProfile,
     checked_addresses,
@@ -17,9 +17,9 @@ from offhook.domain.agent import (
     checked_username,
     needed_for_password,
 )
-from offhook.domain.customer import MANAGERS, Permission, checked_text
+from offhook.domain.accounts.customer import MANAGERS, Permission, checked_text
 from offhook.domain.place import place_token, read_place
-from offhook.store.agents import get_agent, list_agents
+from offhook.store.queries.agents import get_agent, list_agents
 from offhook.web.asking import (
     AnyRequest,
     Listing,

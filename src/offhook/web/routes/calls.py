@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from litestar import get, post
 
+from offhook.domain.accounts.customer import MANAGERS
 from offhook.domain.catalogue.call import Call
-from offhook.domain.customer import MANAGERS
 from offhook.domain.inputs.call import KIND
 from offhook.domain.place import place_token, read_place
 from offhook.domain.telephony.call_state import CallState

@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 from litestar import get, post, put
 
-from offhook.domain.customer import MANAGERS, PROFILE_FIELDS, Permission
-from offhook.store.customers import get_customer
+from offhook.domain.accounts.customer import MANAGERS, PROFILE_FIELDS, Permission
+from offhook.store.queries.customers import get_customer
 from offhook.web.asking import AnyRequest, caller_in, customer_for, customer_in, services_of
 from offhook.web.shapes.accounts import Customer, customer_shape
 from offhook.web.shapes.deliveries import AttemptRow, attempt_row

@@ -5,7 +5,7 @@ from __future__ import annotations
 from litestar import delete, get, post, put
 
 from offhook.domain.place import place_token, read_place
-from offhook.store.customers import get_customer, list_customers
+from offhook.store.queries.customers import get_customer, list_customers
 from offhook.web.asking import AnyRequest, Listing, checked_id, operator_in, page_size_of, services_of
 from offhook.web.routes.customer import CustomerChange
 from offhook.web.shapes.accounts import Customer, customer_shape

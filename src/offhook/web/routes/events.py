@@ -9,16 +9,16 @@ from typing import Any, Literal
 import msgspec
 from litestar import delete, get, post
 
+from offhook.domain.accounts.customer import MANAGERS, Permission, checked_text
 from offhook.domain.catalogue import EVENT_TYPES
-from offhook.domain.cursor import check_reached, cursor_text, read_cursor
-from offhook.domain.customer import MANAGERS, Permission, checked_text
-from offhook.domain.delivery_log import LoggedAttempt
+from offhook.domain.delivery.delivery_log import LoggedAttempt
 from offhook.domain.errors import InvalidError
-from offhook.domain.event import Event
+from offhook.domain.events.cursor import check_reached, cursor_text, read_cursor
+from offhook.domain.events.event import Event
 from offhook.domain.times import from_us, rfc3339, to_us
-from offhook.store.deliveries import attempts_of_event, deliveries_of_event
-from offhook.store.events import get_event, list_events, newest_events
-from offhook.store.replay import Replay
+from offhook.store.long_work.replay import Replay
+from offhook.store.queries.deliveries import attempts_of_event, deliveries_of_event
+from offhook.store.queries.events import get_event, list_events, newest_events
 from offhook.web.asking import AnyRequest, customer_in, page_size_of, services_of
 from offhook.web.pieces import JsonInPieces
 from offhook.web.shapes.deliveries import AttemptRow, DeliveryRow, attempt_row, delivery_row

@@ -11,7 +11,7 @@ from litestar.datastructures import Cookie
 
 from offhook.domain.errors import InvalidError
 from offhook.domain.ids import NIL_UUID
-from offhook.store.agents import get_agent
+from offhook.store.queries.agents import get_agent
 from offhook.web.asking import AnyRequest, caller_in, exchange_of, services_of
 from offhook.web.exchange import Exchange
 from offhook.web.names import unknown_field

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from offhook.domain import access_key, agent, customer
+from offhook.domain.accounts import access_key, agent, customer
 from offhook.domain.ids import NIL_UUID
 from offhook.domain.times import from_us, rfc3339, rfc3339_or_none
 

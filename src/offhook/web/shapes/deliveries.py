@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from offhook.domain.delivery import destination_name
-from offhook.domain.delivery_log import LoggedAttempt, LoggedDelivery, LoggedStatus, WebhookNumbers
+from offhook.domain.delivery.delivery import destination_name
+from offhook.domain.delivery.delivery_log import LoggedAttempt, LoggedDelivery, LoggedStatus, WebhookNumbers
 from offhook.domain.errors import InvalidError
 from offhook.domain.times import from_us, rfc3339, rfc3339_or_none
 

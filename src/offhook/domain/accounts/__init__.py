@@ -1,0 +1,1 @@
+"""Who customers, agents and access keys are, and who may do what."""

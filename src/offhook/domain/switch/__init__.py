@@ -1,0 +1,1 @@
+"""What a switch is told, and what it tells."""

@@ -1,0 +1,92 @@
+"""How a destination is read: one row out of three tables. What changes destinations is in `destinations`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import Any
+
+import sqlalchemy as sa
+
+from offhook.domain.delivery.delivery import Destination
+from offhook.store import schema
+from offhook.store.database.prepared import Prepared, driver_cursor
+from offhook.store.schema import customers, deliveries, destinations, uris
+
+SELECT: sa.Select[Any] = sa.select(
+    destinations.c.key,
+    customers.c.id,
+    destinations.c.activeflow_id,
+    uris.c.uri,
+    destinations.c.uri_key,
+    destinations.c.method,
+    destinations.c.held_reason,
+    destinations.c.failing_since,
+    customers.c.webhook_secret,
+    customers.c.old_webhook_secret,
+    customers.c.old_webhook_secret_until,
+).select_from(
+    destinations.join(customers, customers.c.key == destinations.c.customer_key).outerjoin(
+        uris, uris.c.key == destinations.c.uri_key
+    )
+)
+
+
+def destination_of(row: Iterable[Any]) -> Destination:
+    """A row of `SELECT`."""
+    key, customer_id, activeflow_id, uri, uri_key, method, held_reason, failing_since, secret, old, old_until = row
+    old_secrets = tuple(old.split())
+    return Destination(
+        key=key,
+        customer_id=customer_id,
+        activeflow_id=activeflow_id,
+        uri=uri or "",
+        uri_key=uri_key,
+        method=method,
+        held_reason=held_reason,
+        failing_since_us=failing_since,
+        secrets=(secret, *old_secrets),
+        old_secret_until_us=old_until if old_secrets else None,
+    )
+
+
+class _Statements:
+    """What the engine reads of destinations, for one dialect."""
+
+    def __init__(self, dialect_name: str) -> None:
+        self.by_key = Prepared(SELECT.where(destinations.c.key == sa.bindparam("of_key")), ("of_key",), dialect_name)
+        waiting = (
+            sa.select(deliveries.c.key)
+            .where(
+                deliveries.c.destination_key == destinations.c.key,
+                deliveries.c.due_at <= sa.bindparam("until"),
+                schema.IS_PENDING,
+            )
+            .exists()
+        )
+        # Written into the statement: what is held sends nothing, whatever is pending.
+        in_use = destinations.c.held_reason == sa.text("''")
+        self.with_pending = Prepared(SELECT.where(in_use, waiting), ("until",), dialect_name)
+
+
+@cache
+def _statements(dialect_name: str) -> _Statements:
+    return _Statements(dialect_name)
+
+
+def load_destination(connection: sa.Connection, key: int) -> Destination | None:
+    """The destination with this key, as it is now."""
+    found = _statements(connection.dialect.name).by_key.fetch(driver_cursor(connection), (key,))
+    return destination_of(found[0]) if found else None
+
+
+def load_destinations(cursor: Any, dialect_name: str, keys: Sequence[int]) -> list[Destination]:
+    """Destinations that are there, by the driver's own cursor."""
+    rows = _statements(dialect_name).by_key.run_returning(cursor, [(key,) for key in keys])
+    return [destination_of(row) for row in rows]
+
+
+def destinations_with_pending(connection: sa.Connection, *, until_us: int) -> list[Destination]:
+    """Every destination in use that has something pending, due by `until_us`."""
+    rows = _statements(connection.dialect.name).with_pending.fetch(driver_cursor(connection), (until_us,))
+    return [destination_of(row) for row in rows]
