@@ -92,9 +92,6 @@ class Receiver:
             seen.setdefault(received.id, received)
         return list(seen.values())
 
-    def types_of(self, subject: str) -> list[str]:
-        return [received.type for received in self.first_arrivals() if received.subject == subject]
-
     def verify_all(self, secret: str) -> None:
         """Every request carries a signature that the public library accepts."""
         webhook = standardwebhooks.Webhook(secret)

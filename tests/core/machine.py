@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from offhook.domain.noun import Nouns
-from offhook.domain.step import Begun, Due, Ended, Lookup, Outcome, Pending, Tell
+from offhook.domain.step import Begun, Due, Ended, Lookup, Outcome, Tell
 from offhook.store.commit.port import Document, Hit, Order, Row, Unreadable
 from offhook.store.commit.unit import Group, Result, Unit
 
@@ -21,7 +21,6 @@ class MemoryRows:
     """A database of two dictionaries. `command_type` is the union that rows may have pending."""
 
     def __init__(self, nouns: Nouns, command_type: Any) -> None:
-        self._nouns = nouns
         self._documents = {kind: msgspec.json.Decoder(_document(noun, command_type)) for kind, noun in nouns.items()}
         self.kept: dict[Key, tuple[str, int, bytes]] = {}
         self.entries: dict[Key, tuple[tuple[str, str, int], ...]] = {}
@@ -159,7 +158,3 @@ class Machine:
 
 def commands(orders: Iterable[Order]) -> list[Any]:
     return [order.pending.command for order in orders]
-
-
-def pending_of(row: Any) -> tuple[Pending[Any], ...]:
-    return tuple(row.document.pending)

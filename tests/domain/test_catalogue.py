@@ -11,9 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offhook.domain.catalogue import EVENT_TYPES, sample, scripted_call, subject_of
+from offhook.domain.catalogue import EVENT_TYPES, event_type, sample, scripted_call, subject_of
+from offhook.domain.catalogue.event_type import define
+from offhook.domain.catalogue.family import family_of
 from offhook.domain.catalogue.page import reference_page
+from offhook.domain.catalogue.recording import STARTED
 from offhook.domain.errors import InvalidError
+from offhook.domain.events.retention import cutoffs_at
 from offhook.domain.ids import NIL_UUID, is_uuid, new_uuid
 
 CONTRACT = [
@@ -174,6 +178,19 @@ def test_the_subject_names_the_resource(name: str) -> None:
     resource = "transcribe" if name == "transcript_created" else name.rpartition("_")[0]
     id_ = data["transcribe_id"] if name == "transcript_created" else data["id"]
     assert subject_of(name, data) == f"{resource}/{id_}"
+
+
+@every_type
+def test_the_catalogue_means_the_family_that_settings_mean(name: str) -> None:
+    assert event_type(name).family == family_of(name)
+
+
+def test_a_type_of_three_words_is_of_its_resources_family() -> None:
+    # Contract, section 3: its subject is agent/<id>, and `retention.events.agent` is about it.
+    entry = define("agent_status_updated", "An agent's status changed.", STARTED)
+    assert (entry.family, entry.resource) == ("agent", "agent")
+    cutoffs = cutoffs_at(0, timedelta(days=30), {"agent": timedelta(days=1)})
+    assert cutoffs.of("agent_status_updated") == -timedelta(days=1) // timedelta(microseconds=1)
 
 
 def test_a_type_outside_the_catalogue_has_no_subject_of_its_own() -> None:

@@ -84,11 +84,6 @@ class Lanes:
         """When `advance` has something to do next."""
         return self._timers[0][0] if self._timers else None
 
-    @property
-    def parked_count(self) -> int:
-        """How many wait for a retry and hold their subject."""
-        return len(self._parked)
-
     def add(self, delivery: Delivery, now_us: int) -> bool:
         """Take a delivery into memory. False if its lane is spilled: it stays in the database for now."""
         lane = self._lane_for(delivery.subject)

@@ -24,7 +24,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import RawResponseMessage
 from aiohttp.resolver import AsyncResolver
 
-from offhook.domain.delivery.networks import NetworkPolicy
+from offhook.domain.delivery.networks import OWN_PORT, NetworkPolicy
 
 MAX_HEAD_BYTES = 65_536
 """Most that may come before the end of a response head, interim (1xx) answers included."""
@@ -82,7 +82,7 @@ class Gate:
         """The policy's reason, or None; an own port is also found behind addresses given to this machine meanwhile."""
         reason = self._policy.refusal(address, port)
         if reason is None and port in self._policy.own_ports and _is_assigned_here(address):
-            return "this server's own port"
+            return OWN_PORT
         return reason
 
     def open_socket(

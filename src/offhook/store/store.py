@@ -99,11 +99,6 @@ class Store(Service):
         return self._writer.groups.group_count
 
     @property
-    def change_count(self) -> int:
-        """How many changes they had."""
-        return self._writer.groups.change_count
-
-    @property
     def stale_count(self) -> int:
         """How many transactions were run again, as somebody else had written a row that they had read."""
         return self._writer.groups.stale_count

@@ -10,7 +10,7 @@ from offhook.domain.delivery.delivery_log import LoggedStatus
 from offhook.domain.delivery.outcome import Outcome
 
 _METHODS = ("", *METHODS)
-_OUTCOMES = tuple(outcome.value for outcome in Outcome if outcome is not Outcome.INTERRUPTED)
+_OUTCOMES = tuple(outcome.value for outcome in Outcome)
 _STATUSES = tuple(status.value for status in LoggedStatus)
 
 VALUES: dict[str, dict[str, tuple[str, ...]]] = {

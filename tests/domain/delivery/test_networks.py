@@ -50,15 +50,12 @@ def test_opening_loopback_opens_nothing_else(address: str) -> None:
     assert NetworkPolicy(allow_loopback=True).refusal(address, 80)
 
 
-@pytest.mark.parametrize(
-    "address", ["127.0.0.1", "::1", "0.0.0.0", "::", "::ffff:127.0.0.1", "10.0.0.5", "::ffff:a00:5"]
-)
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "0.0.0.0", "::", "::ffff:127.0.0.1"])
 def test_own_ports_stay_closed_even_where_everything_is_allowed(address: str) -> None:
     policy = NetworkPolicy(
         allow_loopback=True,
         allowed=(ip_network("0.0.0.0/0"), ip_network("::/0")),
         own_ports=frozenset({8080}),
-        own_addresses=frozenset({"10.0.0.5"}),
     )
     assert policy.refusal(address, 8080)
     assert policy.refusal(address, 8081) is None

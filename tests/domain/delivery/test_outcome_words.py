@@ -16,7 +16,7 @@ ANSWERED = {"succeeded": 200, "redirect": 302, "client_error": 404, "server_erro
 
 
 def test_the_contract_names_every_outcome() -> None:
-    assert set(OUTCOMES) == set(Outcome) - {"interrupted"}
+    assert set(OUTCOMES) == set(Outcome)
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES)

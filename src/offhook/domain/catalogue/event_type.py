@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from offhook.domain.catalogue.family import family_of
 from offhook.domain.catalogue.fields import Resource
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -43,7 +44,7 @@ def define(
     `narrowed` holds further schemas for single fields, where this event promises more than the resource
     does (`one_of` and `IS_SET` below).
     """
-    family = name.rpartition("_")[0]
+    family = family_of(name)
     return EventType(
         name=name,
         family=family,

@@ -59,18 +59,21 @@ _FORBIDDEN_V6 = (
 _GLOBAL_UNICAST_V6 = IPv6Network("2000::/3")
 
 
+OWN_PORT = "this server's own port"
+"""Why a destination is refused that would be this server itself."""
+
+
 class NetworkPolicy(msgspec.Struct, frozen=True):
     """Where webhooks may go.
 
     `allowed` networks are open whatever else they are. `allow_loopback` opens 127.0.0.0/8 and ::1. `own_ports` are
-    the ports this server listens on: on loopback, unspecified and `own_addresses` (the addresses of this machine,
-    in canonical text) they are never a destination, not even an allowed one.
+    the ports this server listens on: on loopback and the unspecified address they are never a destination, not even an
+    allowed one. The machine's other addresses come and go: they are asked for at every connect (`outbound`).
     """
 
     allow_loopback: bool = False
     allowed: tuple[IPv4Network | IPv6Network, ...] = ()
     own_ports: frozenset[int] = frozenset()
-    own_addresses: frozenset[str] = frozenset()
 
     def refusal(self, address: str, port: int) -> str | None:
         """Why a connection to `address` (text, with or without a scope id) and `port` is refused; None if it may be."""
@@ -80,17 +83,14 @@ class NetworkPolicy(msgspec.Struct, frozen=True):
             return "not an address"
         inner = full.ipv4_mapped if isinstance(full, IPv6Address) else None
         judged = inner or full
-        if port in self.own_ports and self._is_this_machine(judged):
-            return "this server's own port"
+        if port in self.own_ports and (judged.is_loopback or judged.is_unspecified):
+            return OWN_PORT
         if self._is_allowed(full) or (inner is not None and self._is_allowed(inner)):
             return None
         reason = _forbidden_as(full)
         if reason is None:
             return None
         return f"{full} is {reason}" if inner is None else f"{full} is {reason} ({inner})"
-
-    def _is_this_machine(self, address: IPv4Address | IPv6Address) -> bool:
-        return address.is_loopback or address.is_unspecified or str(address) in self.own_addresses
 
     def _is_allowed(self, address: IPv4Address | IPv6Address) -> bool:
         if self.allow_loopback and address.is_loopback and not _is_mapped(address):

@@ -11,7 +11,7 @@ MAX_RETRY_AFTER = timedelta(hours=1)
 
 
 class Outcome(StrEnum):
-    """How an attempt ended; everything but `succeeded` and `interrupted` counts as a failure."""
+    """How an attempt ended; everything but `succeeded` counts as a failure."""
 
     SUCCEEDED = "succeeded"
     REDIRECT = "redirect"
@@ -28,7 +28,6 @@ class Outcome(StrEnum):
     RESET = "reset"
     MALFORMED = "malformed"
     BLOCKED = "blocked"
-    INTERRUPTED = "interrupted"
 
 
 def outcome_of_status(status: int, *, has_retry_after: bool) -> Outcome:

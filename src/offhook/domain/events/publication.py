@@ -23,7 +23,6 @@ from offhook.domain.nearest import unknown_name
 _TYPE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _SUBJECT = re.compile(r"[A-Za-z0-9_.:@+-]{1,64}/[A-Za-z0-9_.:@+-]{1,191}")
-_FIELDS = ("type", "data", "id", "subject")
 _UNKNOWN = re.compile(r"unknown field `(.*)`", re.DOTALL)
 # The largest double has 309 digits.
 _LONGEST_INTEGER = 309
@@ -166,7 +165,7 @@ def _decode(item: bytes) -> _Sent:
     except msgspec.ValidationError as error:
         unknown = _UNKNOWN.search(str(error))
         if unknown:
-            raise unknown_name("field", unknown[1], _FIELDS) from None
+            raise unknown_name("field", unknown[1], _Sent.__struct_fields__) from None
         raise InvalidError(f"{error}.", field=_field_of(str(error))) from None
     except RecursionError:
         raise InvalidError("data is nested far too deeply.", field="data") from None

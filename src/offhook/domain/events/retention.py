@@ -7,6 +7,8 @@ from datetime import timedelta
 
 import msgspec
 
+from offhook.domain.catalogue.family import family_of
+
 _MICROSECOND = timedelta(microseconds=1)
 
 SUBJECT_OUTLIVES = timedelta(days=30)
@@ -25,7 +27,7 @@ class Cutoffs(msgspec.Struct, frozen=True):
 
     def of(self, event_type: str) -> int:
         """The moment for an event of this type."""
-        return self.by_family_us.get(_family(event_type), self.default_us)
+        return self.by_family_us.get(family_of(event_type), self.default_us)
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -42,7 +44,7 @@ class Rule(msgspec.Struct, frozen=True):
 
     def is_about(self, event_type: str) -> bool:
         """Whether it means events of this type."""
-        family = _family(event_type)
+        family = family_of(event_type)
         return family == self.family if self.family else family not in self.others
 
 
@@ -60,7 +62,3 @@ def rules_of(cutoffs: Cutoffs) -> list[Rule]:
         Rule("", families, cutoffs.default_us),
         *(Rule(family, (), cutoffs.by_family_us[family]) for family in families),
     ]
-
-
-def _family(event_type: str) -> str:
-    return event_type.partition("_")[0]

@@ -15,6 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from offhook.domain.catalogue.family import family_of
 from offhook.domain.delivery.delivery import Delivery
 from offhook.domain.events.event import Event, NewEvent
 from offhook.store import schema
@@ -161,7 +162,7 @@ class EventWriting:
         self._total.deliveries += [
             Delivery(
                 *(key, destination_key, event.id, event.subject, event.sequence, event.position, event.payload),
-                *(event.type.partition("_")[0], now_us, now_us),
+                *(family_of(event.type), now_us, now_us),
             )
             for key, (destination_key, _, event) in zip(keys, wanted, strict=True)
         ]

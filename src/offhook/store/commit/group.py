@@ -64,7 +64,6 @@ class GroupCommit:
         self.clock = SteadyClock()
         self.is_over = False
         self.group_count = 0
-        self.change_count = 0
         self.stale_count = 0
 
     def forget(self, newest_us: int) -> None:
@@ -135,7 +134,6 @@ class GroupCommit:
     def _commit(self, group: Sequence[Queued[Any]], committed: Committed, *, is_apart: bool) -> BaseException | None:
         """Run the group, write what it adds, and commit; what it failed of."""
         self.group_count += 1
-        self.change_count += len(group)
         self._is_committing = False
         try:
             connection, marker = self._session.connection, self._session.marker

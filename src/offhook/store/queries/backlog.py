@@ -8,6 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from offhook.domain.catalogue.family import family_of
 from offhook.domain.delivery.delivery import Delivery
 from offhook.store import schema
 from offhook.store.database.prepared import Prepared, Row, driver_cursor
@@ -190,7 +191,7 @@ def _delivery(row: Row) -> Delivery:
         sequence,
         position,
         payload or b"",
-        type_.partition("_")[0],
+        family_of(type_),
         created_us,
         due_us,
         attempt_count,
