@@ -252,12 +252,22 @@ async def test_of_several_addresses_only_the_allowed_are_tried() -> None:
         assert (await sender.send(post(receiver.uri(host="mixed.example")))).outcome is Outcome.SUCCEEDED
 
 
+def outward_address() -> str:
+    """The address that this machine has towards others; loopback if it has none. Nothing is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            return "127.0.0.1"
+        return str(probe.getsockname()[0])
+
+
 async def test_own_ports_are_refused_on_every_address_of_this_machine() -> None:
-    async with receiving(answer_ok) as receiver:
+    async with receiving(answer_ok, host="0.0.0.0") as receiver:
         policy = NetworkPolicy(
             allow_loopback=True, allowed=(ip_network("0.0.0.0/0"),), own_ports=frozenset({receiver.port})
         )
-        hosts = {"127.0.0.1", "0.0.0.0", "localhost", socket.gethostbyname(socket.gethostname())}
+        hosts = {"127.0.0.1", "0.0.0.0", "localhost", socket.gethostbyname(socket.gethostname()), outward_address()}
         async with open_sender(policy) as sender:
             for host in hosts:
                 assert (await sender.send(post(receiver.uri(host=host)))).outcome is Outcome.BLOCKED
