@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from offhook.domain.errors import NotAllowedError
-from offhook.web.origins import OwnOrigins
+from offhook.web.http.origins import OwnOrigins
 from tests.acceptance.server import OffhookServer
 from tests.web.conftest import Person
 

@@ -27,9 +27,9 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from offhook import __version__
 from offhook.domain.errors import InvalidError, NotFoundError, OffhookError, TooLargeError
 from offhook.web.errors import Refusal, refusal_of
-from offhook.web.exchange import Exchange
-from offhook.web.names import check_parameters, unknown_field
-from offhook.web.openapi import complete
+from offhook.web.http.exchange import Exchange
+from offhook.web.known_names import check_parameters, unknown_field
+from offhook.web.openapi.document import complete
 from offhook.web.publish import handle_publish
 from offhook.web.routes import access_keys, agents, calls, customer, customers, deliveries, events, login, system
 from offhook.web.services import Services

@@ -12,8 +12,8 @@ import msgspec
 from offhook.domain.accounts.customer import MANAGERS
 from offhook.domain.errors import InvalidError
 from offhook.domain.events.publication import Publication, parse_large, parse_publications
-from offhook.web.exchange import Exchange, acting_for, caller_of, read_body
-from offhook.web.names import check_publish_parameters
+from offhook.web.http.exchange import Exchange, acting_for, caller_of, read_body
+from offhook.web.known_names import check_publish_parameters
 from offhook.web.services import Services
 
 # Read in a moment. Beyond that, others get their turn in between.
@@ -39,7 +39,7 @@ async def handle_publish(services: Services, exchange: Exchange, receive: Any) -
     key = _idempotency_key(exchange)
     publications = await _parse(services, body)
     services.publish_buckets.take(customer_id, len(publications))
-    digest = await services.slices.run(_digest(body)) if key else b""
+    digest = await services.time_slices.run(_digest(body)) if key else b""
     ids = await services.log.publish(customer_id, publications, key, digest)
     return msgspec.json.encode(PublishAnswer(ids))
 
@@ -48,7 +48,7 @@ async def _parse(services: Services, body: bytes | bytearray) -> list[Publicatio
     limits = services.settings.publish
     if isinstance(body, bytes) and len(body) <= _SMALL_BYTES:
         return parse_publications(body, limits)
-    return await services.slices.run(parse_large(body, limits))
+    return await services.time_slices.run(parse_large(body, limits))
 
 
 def _digest(body: bytes | bytearray) -> Generator[None, None, bytes]:

@@ -12,7 +12,7 @@ from litestar.types import ASGIApp
 
 from offhook.domain.errors import MisconfiguredError
 from offhook.node.service import Service
-from offhook.web.http_protocol import HttpProtocol
+from offhook.web.http.protocol import HttpProtocol
 
 _BACKLOG = 2_048
 _GRACE_S = 2

@@ -15,10 +15,10 @@ from offhook.domain.delivery.delivery_log import LoggedAttempt, LoggedDelivery
 from offhook.domain.events.publication import Publication, PublishLimits
 from offhook.store.long_work.replay import Replay
 from offhook.store.store import Store
+from offhook.web.http.origins import OwnOrigins
+from offhook.web.http.time_slices import TimeSlices
 from offhook.web.limits import Buckets, Rate
-from offhook.web.origins import OwnOrigins
 from offhook.web.readiness import Readiness
-from offhook.web.slices import Slices
 
 
 class CallControl(Protocol):
@@ -109,7 +109,7 @@ class Services:
             public_url=settings.public_url,
             trusted_proxies=settings.trusted_proxies,
         )
-        self.slices = Slices()
+        self.time_slices = TimeSlices()
         self.auth_buckets = Buckets(settings.auth, "ip")
         self.address_buckets = Buckets(settings.per_address, "ip")
         self.customer_buckets = Buckets(settings.per_customer, "customer")

@@ -8,7 +8,7 @@ from litestar import delete, get, post, put
 from offhook.domain.accounts.customer import Permission, checked_text
 from offhook.domain.place import place_token, read_place
 from offhook.store.queries.access_keys import get_access_key, list_access_keys
-from offhook.web.asking import AnyRequest, Listing, checked_id, customer_in, page_size_of, services_of
+from offhook.web.request import AnyRequest, Listing, checked_id, customer_in, page_size_of, services_of
 from offhook.web.shapes.accounts import AccessKey, access_key_shape
 
 ADMIN = Permission.CUSTOMER_ADMIN

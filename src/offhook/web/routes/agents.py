@@ -20,7 +20,7 @@ from offhook.domain.accounts.agent import (
 from offhook.domain.accounts.customer import MANAGERS, Permission, checked_text
 from offhook.domain.place import place_token, read_place
 from offhook.store.queries.agents import get_agent, list_agents
-from offhook.web.asking import (
+from offhook.web.request import (
     AnyRequest,
     Listing,
     caller_in,

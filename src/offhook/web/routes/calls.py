@@ -9,7 +9,7 @@ from offhook.domain.catalogue.call import Call
 from offhook.domain.inputs.call import KIND
 from offhook.domain.place import place_token, read_place
 from offhook.domain.telephony.call_state import CallState
-from offhook.web.asking import AnyRequest, Listing, checked_id, customer_in, page_size_of, services_of
+from offhook.web.request import AnyRequest, Listing, checked_id, customer_in, page_size_of, services_of
 
 
 @get("/v1.0/calls", tags=["calls"])

@@ -7,7 +7,7 @@ from litestar import get, post, put
 
 from offhook.domain.accounts.customer import MANAGERS, PROFILE_FIELDS, Permission
 from offhook.store.queries.customers import get_customer
-from offhook.web.asking import AnyRequest, caller_in, customer_for, customer_in, services_of
+from offhook.web.request import AnyRequest, caller_in, customer_for, customer_in, services_of
 from offhook.web.shapes.accounts import Customer, customer_shape
 from offhook.web.shapes.deliveries import AttemptRow, attempt_row
 

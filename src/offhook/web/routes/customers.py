@@ -6,7 +6,7 @@ from litestar import delete, get, post, put
 
 from offhook.domain.place import place_token, read_place
 from offhook.store.queries.customers import get_customer, list_customers
-from offhook.web.asking import AnyRequest, Listing, checked_id, operator_in, page_size_of, services_of
+from offhook.web.request import AnyRequest, Listing, checked_id, operator_in, page_size_of, services_of
 from offhook.web.routes.customer import CustomerChange
 from offhook.web.shapes.accounts import Customer, customer_shape
 

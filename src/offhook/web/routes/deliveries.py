@@ -9,7 +9,7 @@ from offhook.domain.accounts.customer import MANAGERS
 from offhook.domain.errors import InvalidError
 from offhook.store.queries.deliveries import list_deliveries
 from offhook.store.queries.stats import webhook_numbers
-from offhook.web.asking import AnyRequest, customer_in, page_size_of, services_of
+from offhook.web.request import AnyRequest, customer_in, page_size_of, services_of
 from offhook.web.shapes.deliveries import DeliveryRow, WebhookStats, delivery_row, read_status, webhook_stats
 from offhook.web.shapes.page_tokens import key_token, read_key_token
 

@@ -19,8 +19,8 @@ from offhook.domain.times import from_us, rfc3339, to_us
 from offhook.store.long_work.replay import Replay
 from offhook.store.queries.deliveries import attempts_of_event, deliveries_of_event
 from offhook.store.queries.events import get_event, list_events, newest_events
-from offhook.web.asking import AnyRequest, customer_in, page_size_of, services_of
-from offhook.web.pieces import JsonInPieces
+from offhook.web.http.streamed_json import StreamedJson
+from offhook.web.request import AnyRequest, customer_in, page_size_of, services_of
 from offhook.web.shapes.deliveries import AttemptRow, DeliveryRow, attempt_row, delivery_row
 
 ADMIN = Permission.CUSTOMER_ADMIN
@@ -171,7 +171,7 @@ def _page(found: list[Event], cursor: str) -> EventPage:
     if sum(len(event.payload) for event in found) <= _LARGE_PAGE_BYTES:
         return EventPage([_shape(event) for event in found], cursor)
     # Litestar takes a ready answer in place of the declared value.
-    return JsonInPieces(_pieces(found, cursor))  # type: ignore[return-value]
+    return StreamedJson(_pieces(found, cursor))  # type: ignore[return-value]
 
 
 def _pieces(found: list[Event], cursor: str) -> Iterator[bytes]:
@@ -212,7 +212,7 @@ async def attempts(request: AnyRequest, event_id: str) -> AttemptList:
     )
     if sum(len(attempt.response) for attempt in found) <= _LARGE_PAGE_BYTES:
         return AttemptList([attempt_row(attempt) for attempt in found])
-    return JsonInPieces(_attempt_pieces(found))  # type: ignore[return-value]
+    return StreamedJson(_attempt_pieces(found))  # type: ignore[return-value]
 
 
 def _attempt_pieces(found: list[LoggedAttempt]) -> Iterator[bytes]:

@@ -12,9 +12,9 @@ from litestar.datastructures import Cookie
 from offhook.domain.errors import InvalidError
 from offhook.domain.ids import NIL_UUID
 from offhook.store.queries.agents import get_agent
-from offhook.web.asking import AnyRequest, caller_in, exchange_of, services_of
-from offhook.web.exchange import Exchange
-from offhook.web.names import unknown_field
+from offhook.web.http.exchange import Exchange
+from offhook.web.known_names import unknown_field
+from offhook.web.request import AnyRequest, caller_in, exchange_of, services_of
 from offhook.web.services import Services
 from offhook.web.shapes.accounts import Agent, agent_shape, key_holder_shape
 

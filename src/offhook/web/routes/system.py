@@ -9,8 +9,8 @@ from litestar import MediaType, Response, get
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from offhook.domain.errors import UnavailableError
-from offhook.web.asking import AnyRequest, services_of
-from offhook.web.docs_page import HEADERS, docs_file
+from offhook.web.openapi.page import HEADERS, docs_file
+from offhook.web.request import AnyRequest, services_of
 
 
 class Health(msgspec.Struct, frozen=True):

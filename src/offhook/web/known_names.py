@@ -15,7 +15,7 @@ from litestar.handlers import HTTPRouteHandler
 
 from offhook.domain.errors import InvalidError
 from offhook.domain.nearest import unknown_name
-from offhook.web.asking import AnyRequest, exchange_of
+from offhook.web.request import AnyRequest, exchange_of
 
 _UNKNOWN = re.compile(r"unknown field `(.*)`", re.DOTALL)
 _CREDENTIALS = ("token", "accesskey")

@@ -12,7 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from offhook.domain.errors import InvalidError
 from offhook.web.errors import refusal_of
-from offhook.web.exchange import new_request_id
+from offhook.web.http.exchange import new_request_id
 
 # What httptools can take apart: its places are numbers of 16 bits.
 _MAX_URL_BYTES = 65_535

@@ -2,7 +2,7 @@
 
 A browser sends our cookie along whoever wrote the page, and says in `Origin` whose page it was. A program that is no
 browser says nothing and passes: the tutorial's curl goes on working. HTTP requests and WebSocket handshakes are asked
-the same; whether a request has to be asked is for `web.exchange` to know.
+the same; whether a request has to be asked is for `web.http.exchange` to know.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from offhook.domain.errors import NotAllowedError
-from offhook.web.addresses import plain_address
+from offhook.web.http.addresses import plain_address
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _ORIGIN = re.compile(r"[A-Za-z]+://[^\s/?#@\\]+")

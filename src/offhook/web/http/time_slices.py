@@ -16,7 +16,7 @@ T = TypeVar("T")
 _SLICE_S = 0.003
 
 
-class Slices:
+class TimeSlices:
     """Takes turns among all who have long work, so that many at once hold the loop no longer than one."""
 
     def __init__(self) -> None:

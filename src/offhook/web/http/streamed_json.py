@@ -13,7 +13,7 @@ from litestar import Response
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 
-class JsonInPieces(Response[None]):
+class StreamedJson(Response[None]):
     """A 200 whose body is `pieces`, each made when its turn comes."""
 
     def __init__(self, pieces: Iterable[bytes]) -> None:

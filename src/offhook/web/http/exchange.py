@@ -16,7 +16,7 @@ from offhook.domain.errors import InvalidError, NotAllowedError, NotFoundError, 
 from offhook.domain.ids import is_uuid
 from offhook.store.queries.customers import get_customer
 from offhook.store.store import Store
-from offhook.web.addresses import counted_address, plain_address
+from offhook.web.http.addresses import counted_address, plain_address
 from offhook.web.services import Services
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from offhook.web.errors import REASONS, STATUSES
-from offhook.web.names import takes_customer_id
-from offhook.web.openapi_examples import EXAMPLES
-from offhook.web.openapi_values import PARAMETERS, VALUES
+from offhook.web.known_names import takes_customer_id
+from offhook.web.openapi.examples import EXAMPLES
+from offhook.web.openapi.values import PARAMETERS, VALUES
 
 _SECURITY = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "A token from POST /auth/login, or an access key."},
