@@ -98,7 +98,13 @@ def test_pages_of_any_origin_may_read_the_api_and_nothing_else(server: OffhookSe
             assert (headers["Access-Control-Allow-Origin"] == "*") is allowed, (method, path)
             assert headers["Access-Control-Allow-Credentials"] is None
             if method == "OPTIONS":
-                assert ("Authorization" in (headers["Access-Control-Allow-Headers"] or "")) is allowed
+                # Names of headers in any case (Fetch, section 3.3.4).
+                named = (headers["Access-Control-Allow-Headers"] or "").lower().split(", ")
+                for name in ("authorization", "content-type", "idempotency-key", "x-request-id"):
+                    assert (name in named) is allowed
+                methods = (headers["Access-Control-Allow-Methods"] or "").split(", ")
+                assert ({"GET", "POST", "PUT", "DELETE"} == set(methods)) is allowed
+                assert len(headers.get_all("Access-Control-Allow-Origin") or []) == allowed
 
 
 def test_the_public_address_is_an_own_origin(tmp_path: Path) -> None:

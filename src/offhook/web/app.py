@@ -27,6 +27,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from offhook import __version__
 from offhook.domain.errors import InvalidError, NotFoundError, OffhookError, TooLargeError
 from offhook.web.errors import Refusal, refusal_of
+from offhook.web.http import cors
 from offhook.web.http.exchange import Exchange
 from offhook.web.known_names import check_parameters, unknown_field
 from offhook.web.openapi.document import complete
@@ -41,14 +42,6 @@ _MAX_BODY_BYTES = 128 * 1024
 _MAX_QUERY_BYTES = 16 * 1024
 _MISSING = re.compile(r"missing required field `(\w+)`")
 _QUERY_FIELDS = ("page_size", "page_token", "seconds", "status", "subject", "after")
-# What a page of any origin may ask with a token of its own; never with the cookie, as no credentials are allowed.
-_CORS_PATHS = ("/v1.0", "/auth")
-_CORS = [(b"access-control-allow-origin", b"*")]
-_PREFLIGHT = [
-    (b"access-control-allow-methods", b"GET, POST, PUT, DELETE"),
-    (b"access-control-allow-headers", b"Authorization, Content-Type, Idempotency-Key, X-Request-Id"),
-    (b"access-control-max-age", b"86400"),
-]
 
 
 def create_app(services: Services) -> ASGIApp:
@@ -91,7 +84,7 @@ class Front:
             return
         exchange = Exchange(scope)
         scope.setdefault("state", {})["exchange"] = exchange
-        answer = _Answer(send, exchange.request_id, allows_any_origin=_allows_any_origin(scope["path"]))
+        answer = _Answer(send, exchange.request_id, allows_any_origin=cors.allows_any_origin(scope["path"]))
         started = time.perf_counter()
         try:
             await self._answer(scope, exchange, receive, answer)
@@ -104,7 +97,7 @@ class Front:
 
     async def _answer(self, scope: Any, exchange: Exchange, receive: Receive, answer: _Answer) -> None:
         if scope["method"] == "OPTIONS":
-            preflight = _PREFLIGHT if answer.allows_any_origin else []
+            preflight = cors.PREFLIGHT_HEADERS if answer.allows_any_origin else []
             await answer.send_whole(204, b"", preflight)
             return
         path = scope["path"]
@@ -121,10 +114,6 @@ class Front:
             await answer.send_whole(202, body, [(b"content-type", b"application/json")])
         else:
             await self._inner(scope, receive, answer)
-
-
-def _allows_any_origin(path: str) -> bool:
-    return path == "/openapi.json" or any(path == start or path.startswith(f"{start}/") for start in _CORS_PATHS)
 
 
 def _check_target(exchange: Exchange) -> None:
@@ -150,7 +139,7 @@ class _Answer:
         self._send = send
         self._headers = [(b"x-request-id", request_id.encode())]
         if allows_any_origin:
-            self._headers += _CORS
+            self._headers += cors.ANSWER_HEADERS
         self.allows_any_origin = allows_any_origin
         self.status = 0
 
