@@ -29,6 +29,7 @@ check: setup-test ## Format, lint, types, layers, and the tests without a networ
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy --python-version 3.10 -p offhook.receiver
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q tests/domain tests/core tests/test_settings.py tests/test_docs.py
 

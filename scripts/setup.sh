@@ -43,11 +43,12 @@ make_environment() {
     "$python" -m venv .venv
 }
 
-# $1: run | test
+# $1: run | test. What the tests have is more than what running needs.
 install_python_packages() {
-    local stamp groups
-    stamp="$1 $(stamp_of pyproject.toml uv.lock scripts/setup.sh)"
-    is_done "python-$1" "$stamp" && [ -x .venv/bin/offhook ] && return
+    local files stamp groups
+    files=$(stamp_of pyproject.toml uv.lock scripts/setup.sh)
+    stamp="$1 $files"
+    [ -x .venv/bin/offhook ] && { is_done "python-$1" "$stamp" || is_done python-test "test $files"; } && return
     [ -x .venv/bin/uv ] || { say "getting uv"; .venv/bin/pip install -q "uv==$uv_version"; }
     [ "$1" = test ] && groups="--group dev" || groups="--no-dev"
     say "installing the Python packages of uv.lock (about a minute the first time)"

@@ -15,7 +15,6 @@ from standardwebhooks.webhooks import Webhook
 from werkzeug.datastructures import Headers as WerkzeugHeaders
 
 from offhook.domain.delivery.signature import new_secret
-from offhook.domain.errors import OffhookError
 from offhook.receiver import (
     BadSignatureError,
     MalformedBodyError,
@@ -245,6 +244,9 @@ def test_a_malformed_secret_is_the_receivers_fault_and_never_shown(secrets: str 
         b'{"type":"a","data":[]}',
         b'{"type":"a","data":{}} x',
         b'{"type":"a","data":{"b":"\xff"}}',
+        b'{"type":"a","data":{"b":NaN}}',
+        b'\xef\xbb\xbf{"type":"a","data":{}}',
+        '{"type":"a","data":{}}'.encode("utf-16"),
         b'{"type":"a","data":{"b":' + b"[" * 100_000 + b"]" * 100_000 + b"}}",
     ],
 )
@@ -262,7 +264,6 @@ def test_every_failure_is_in_one_tree_with_a_reason_of_its_own() -> None:
     classes = VerificationError.__subclasses__()
     assert len(classes) == 8
     assert len({each.default_reason for each in classes}) == len(classes)
-    assert issubclass(VerificationError, OffhookError)
 
 
 def test_the_how_to_names_every_failure() -> None:
@@ -272,8 +273,9 @@ def test_the_how_to_names_every_failure() -> None:
         assert f"| `{each.__name__}` |" in text
 
 
-def test_importing_the_receiver_pulls_in_no_server_and_no_flask() -> None:
-    code = "import sys, offhook.receiver; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+def test_importing_the_receiver_pulls_in_nothing_that_python_does_not_have() -> None:
+    names = "{name.partition('.')[0] for name in sys.modules}"
+    code = f"import sys; before = {names}; import offhook.receiver, offhook.receiver.asgi; print(*({names} - before))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert "msgspec" in loaded
-    assert not {"flask", "aiohttp", "litestar", "sqlalchemy", "uvicorn"} & set(loaded)
+    assert "json" in loaded
+    assert set(loaded) - sys.stdlib_module_names == {"offhook"}

@@ -5,13 +5,22 @@ No message repeats a secret, a signature or anything of the body, so they may be
 
 from __future__ import annotations
 
-from offhook.domain.errors import OffhookError
+from typing import ClassVar
 
 
-class VerificationError(OffhookError):
-    """The request is not a webhook that Offhook signed just now; answer 400 and do nothing else."""
+class VerificationError(Exception):
+    """The request is not a webhook that Offhook signed just now; answer 400 and do nothing else.
 
-    default_reason = "VERIFICATION_FAILED"
+    `reason` is a stable upper-case code, `message` says what is wrong, `field` names the header at fault, if one is.
+    """
+
+    default_reason: ClassVar[str] = "VERIFICATION_FAILED"
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.reason = self.default_reason
+        self.field = field
 
 
 class MissingHeaderError(VerificationError):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from msgspec import Struct
 
-
-class Event(Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Event:
     """One event, as one attempt brought it.
 
     `id`, `type`, `data` and `timestamp` are covered by the signature. The last four come from headers that

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import hmac
+import json
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import datetime, timedelta, timezone
+from typing import Any, NoReturn
 
-import msgspec
-
-from offhook.domain.delivery.signature import PreparedHmac, signed_content, signing_key, standard_signature
-from offhook.domain.errors import InvalidError
 from offhook.receiver import headers as read
 from offhook.receiver.errors import (
     BadSignatureError,
@@ -21,17 +18,10 @@ from offhook.receiver.errors import (
 )
 from offhook.receiver.event import Event
 from offhook.receiver.headers import Headers
+from offhook.receiver.standard_webhooks import PreparedHmac, signed_content, signing_key, standard_signature
 
 DEFAULT_TOLERANCE = timedelta(minutes=5)
 """How far the sender's clock and ours may differ, as in the public libraries."""
-
-
-class _Envelope(msgspec.Struct, frozen=True):
-    type: str
-    data: dict[str, Any]
-
-
-_envelope = msgspec.json.Decoder(_Envelope)
 
 
 def verify(
@@ -66,8 +56,8 @@ class Verifier:
             raise MalformedSecretError("give at least one webhook secret", field="webhook_secret")
         try:
             self._macs = tuple(PreparedHmac(signing_key(text)) for text in texts)
-        except InvalidError as error:
-            raise MalformedSecretError(error.message, field="webhook_secret") from None
+        except ValueError as error:
+            raise MalformedSecretError(str(error), field="webhook_secret") from None
         self._tolerance = tolerance
 
     def verify(self, headers: Headers, body: bytes, *, now: datetime | None = None) -> Event:
@@ -77,14 +67,14 @@ class Verifier:
         found = read.wanted_headers(headers)
         event_id, seconds = read.event_id(found), read.unix_seconds(found)
         candidates = read.v1_signatures(found)
-        timestamp = self._fresh(seconds, now or datetime.now(UTC))
+        timestamp = self._fresh(seconds, now or datetime.now(timezone.utc))
         if not self._fits(candidates, signed_content(event_id, seconds, body)):
             raise BadSignatureError("no signature fits: another secret, or a body that was changed")
-        envelope = _decoded(body)
+        event_type, data = _decoded(body)
         return Event(
             id=event_id,
-            type=envelope.type,
-            data=envelope.data,
+            type=event_type,
+            data=data,
             timestamp=timestamp,
             attempt=read.optional_number(found, read.ATTEMPT),
             subject=read.optional_text(found, read.SUBJECT),
@@ -93,7 +83,7 @@ class Verifier:
         )
 
     def _fresh(self, seconds: int, now: datetime) -> datetime:
-        signed_at = datetime.fromtimestamp(seconds, UTC)
+        signed_at = datetime.fromtimestamp(seconds, timezone.utc)
         if now - signed_at > self._tolerance:
             raise TimestampTooOldError(f"signed more than {self._tolerance} ago", field=read.TIMESTAMP)
         if signed_at - now > self._tolerance:
@@ -113,8 +103,17 @@ class Verifier:
         return f"Verifier({len(self._macs)} secrets, tolerance={self._tolerance})"
 
 
-def _decoded(body: bytes) -> _Envelope:
+def _decoded(body: bytes) -> tuple[str, dict[str, Any]]:
     try:
-        return _envelope.decode(body)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        raise MalformedBodyError('the body must be {"type": text, "data": object}') from None
+        envelope = json.loads(body.decode(), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        envelope = None
+    match envelope:
+        case {"type": str(event_type), "data": dict(data)}:
+            return event_type, data
+        case _:
+            raise MalformedBodyError('the body must be {"type": text, "data": object}')
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON (RFC 8259, section 6)")

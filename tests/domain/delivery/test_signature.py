@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offhook.domain.delivery.signature import PreparedHmac, Signer, new_secret, signing_key
+from offhook.domain.delivery.signature import Signer, new_secret
+from offhook.domain.delivery.standard_webhooks import PreparedHmac, signing_key
 from offhook.domain.errors import InvalidError
 
 BODY = b'{"type":"call_created","data":{"id":"a"}}'
