@@ -13,10 +13,14 @@ from markdown_it.token import Token
 
 ROOT = Path(__file__).parents[2]
 NORUN = "norun:"
+CTRL_C = "ctrl-c"
+"""The language of what is no code: a comment `<!-- Ctrl-C in terminal 2 -->` after a sentence that says so."""
 PLACEHOLDER = re.compile(r"<[A-Za-z_][\w -]*>")
 """What a reader replaces by something of their own."""
 PROGRAMS = frozenset({".venv/bin/offhook", "offhook", "make", "sipp", "curl"})
 """What begins a piece of code in running text that is a command, if something follows."""
+
+_CTRL_C = re.compile(r"<!-- Ctrl-C in terminal (\d+) -->")
 
 
 @dataclass(frozen=True)
@@ -41,14 +45,15 @@ def pages() -> list[Path]:
 
 def blocks(page: Path) -> list[Block]:
     """In the order in which they stand there."""
-    found = []
+    name, found = page.relative_to(ROOT).as_posix(), []
     for token in _tokens(page):
-        if token.type not in {"fence", "code_block"}:
-            continue
-        language, _, rest = token.info.strip().partition(" ")
-        reason = rest.strip().removeprefix(NORUN) if rest.strip().startswith(NORUN) else None
         line = (token.map or [0])[0] + 1
-        found.append(Block(page.relative_to(ROOT).as_posix(), line, language, reason, token.content))
+        if token.type in {"fence", "code_block"}:
+            language, _, rest = token.info.strip().partition(" ")
+            reason = rest.strip().removeprefix(NORUN) if rest.strip().startswith(NORUN) else None
+            found.append(Block(name, line, language, reason, token.content))
+        elif token.type == "html_block" and (pressed := _CTRL_C.fullmatch(token.content.strip())):
+            found.append(Block(name, line, CTRL_C, None, pressed[1]))
     return found
 
 

@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.acceptance.server import clean_environment, wait_until
-from tests.docs.markdown import PLACEHOLDER, Block, commands
+from tests.docs.markdown import CTRL_C, PLACEHOLDER, Block, commands
 from tests.docs.network import API, OtherPorts, OwnNetwork
 from tests.docs.terminal import Terminal
 
@@ -32,7 +32,11 @@ SEEN = {
 }
 SUITE = re.compile(r"make (test|test-all|check|bench)\b")
 """What cannot be run inside of itself: make says what it would do (`-n`)."""
-_VARYING = re.compile(r"\b[0-9a-f]{8}-(?:…|(?:[0-9a-f]{4}-){3}[0-9a-f]{12})|…|\bevt_\w+|\b(?:vb|whsec)_\S+")
+_VARYING = re.compile(
+    r"\b[0-9a-f]{8}-(?:…|(?:[0-9a-f]{4}-){3}[0-9a-f]{12})|\b[0-9a-f]{8}\b|\bevt_\w+|\b(?:vb|whsec)_\S+"
+    r"|\b\d\d:\d\d:\d\d [A-Z]{3,5}\b|\b\d+\.\d+ s\b|…"
+)
+"""What is another each time: ids, secrets, times of day with their zone, spans, and what was left out."""
 
 
 class Reader:
@@ -56,6 +60,7 @@ class Reader:
         }
         self._folder = folder
         self.terminals: list[Terminal] = []
+        self.typed: set[str] = set()
 
     def read(self, block: Block) -> None:
         """Do what one block says. Fails if a command fails, or if what shall be seen is not seen."""
@@ -65,12 +70,15 @@ class Reader:
                 self.type(command, str(block))
         elif block.language in PROGRAMS:
             self.run_program(block)
+        elif block.language == CTRL_C:
+            self.terminals[int(block.text) - 1].press_ctrl_c()
         else:
             assert block.language in OUTPUTS, f"{block}: nobody knows how to run {block.language}"
             self._see(block)
 
     def type(self, command: str, where: str = "") -> Terminal:
         """Type one command and wait until it has ended well, or stays. The terminal that shows it."""
+        self.typed.add(command)
         written = self._network.written(self._filled_in(command, where))
         terminal = self._free_terminal()
         self._check(terminal, terminal.run(f"MAKEFLAGS=n {written}" if SUITE.match(written) else written), where)
@@ -155,9 +163,10 @@ class Reader:
         return PLACEHOLDER.sub(value, command)
 
     def _see(self, block: Block) -> None:
-        for line in filter(None, map(str.strip, block.text.splitlines())):
-            parts = [re.escape(part) for part in _VARYING.split(self._network.written(line))]
-            self.seen(re.compile(r"\S+".join(parts)))
+        """Each line of it, together with the indented ones below it, is on some screen; where it is broken is free."""
+        for entry in re.split(r"\n(?=\S)", self._network.written(block.text).strip()):
+            parts = [r"\s+".join(map(re.escape, part.split())) for part in _VARYING.split(entry)]
+            self.seen(re.compile(r"\s*\S.*?\s*".join(parts)))
 
     def _answers(self, path: str) -> bool:
         url = self._network.written(f"http://127.0.0.1:{API}{path}")

@@ -22,6 +22,8 @@ from tests.acceptance.test_doors import doors
 PATIENCE_S = 60.0
 FOLLOWS = re.compile(r"\bevents tail\b")
 """Commands that show what happens until somebody presses Ctrl-C."""
+_HEARING = ("env", "--default-signal=INT,QUIT,HUP")
+"""Ctrl-C means what it means, also where the tests were begun in the background of a script."""
 _EVENT = re.compile(r"\b(call|activeflow)_[a-z]+\b")
 _ENDED = re.compile(r"\x1e(\d+)\x1e")
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]|\x1b\][^\x07]*\x07|\r")
@@ -37,7 +39,7 @@ class Terminal:
         settings[3] &= ~termios.ECHO
         termios.tcsetattr(slave, termios.TCSANOW, settings)
         self.process = subprocess.Popen(
-            [*prefix, "setsid", "--ctty", "bash", "--noprofile", "--norc", "--noediting", "-i"],
+            [*prefix, *_HEARING, "setsid", "--ctty", "bash", "--noprofile", "--norc", "--noediting", "-i"],
             stdin=slave,
             stdout=slave,
             stderr=slave,
