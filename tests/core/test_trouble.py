@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -316,10 +317,10 @@ def echo_channel_missing(calls: Calls, echo: str) -> None:
 
 
 @pytest.mark.parametrize("what", [echo_channel_gone, echo_channel_missing])
-def test_an_echo_that_ends_is_made_anew(what: object) -> None:
+def test_an_echo_that_ends_is_made_anew(what: Callable[[Calls, str], None]) -> None:
     calls = Calls()
     echo = to_echo(calls)
-    what(calls, echo)  # type: ignore[operator]
+    what(calls, echo)
     assert calls.pending_kinds() == ["HangUp", "DestroyBridge", "CreateBridge", "Create"]
     assert calls.work.channel_id != echo
     assert calls.types("call/").count("call_updated") == 2

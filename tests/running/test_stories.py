@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from random import Random
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,7 +17,7 @@ from tests.running.line import Line
 def check_end(line: Line) -> None:
     """Nobody is stuck, nothing is pending, no channel is left, and nobody heard or rang anything twice."""
     events = line.database.events
-    check_events(SimpleNamespace(calls=SimpleNamespace(events=events)))  # type: ignore[arg-type]
+    check_events(events)
     types = [type_ for type_, _, _ in events]
     assert types.count("call_hungup") == types.count("call_created") == types.count("activeflow_deleted")
     hungup = [subject for type_, subject, _ in events if type_ == "call_hungup"]

@@ -12,7 +12,7 @@ from offhook.domain.step import Command, Pending, Policy
 from offhook.domain.switch.commands import SwitchCommand, ToSwitch
 from offhook.store.commit.port import Document
 
-KINDS: tuple[type[ToSwitch], ...] = get_args(SwitchCommand)
+KINDS: tuple[type[SwitchCommand], ...] = get_args(SwitchCommand)
 SAMPLES: dict[str, Any] = {
     "endpoint": "echo",
     "media": ("sound:hello-world",),
@@ -21,13 +21,13 @@ SAMPLES: dict[str, Any] = {
 }
 
 
-def sample(kind: type[ToSwitch]) -> ToSwitch:
+def sample(kind: type[SwitchCommand]) -> SwitchCommand:
     required = (field.name for field in msgspec.structs.fields(kind) if field.required)
     return kind(**{name: SAMPLES.get(name, f"{name}-1") for name in required})
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_declares_its_policy_by_itself(kind: type[ToSwitch]) -> None:
+def test_every_kind_declares_its_policy_by_itself(kind: type[SwitchCommand]) -> None:
     assert isinstance(vars(kind)["policy"], Policy)
 
 
@@ -48,14 +48,14 @@ def test_only_a_hang_up_supersedes_and_is_tried_for_ever() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_command_names_its_switch_and_keeps_a_channels_order(kind: type[ToSwitch]) -> None:
+def test_every_command_names_its_switch_and_keeps_a_channels_order(kind: type[SwitchCommand]) -> None:
     command = sample(kind)
     assert command.lane == "switch-1/channel_id-1"
     assert {"id", "switch", "channel_id"} <= set(get_type_hints(kind))
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_command_is_read_as_it_was_kept(kind: type[ToSwitch]) -> None:
+def test_every_command_is_read_as_it_was_kept(kind: type[SwitchCommand]) -> None:
     command: Command = sample(kind)
     kept: Document[dict[str, str], Any] = Document(
         state={}, pending=(Pending(7, command, begun=True),), last_at=datetime(2026, 3, 2, tzinfo=UTC)
