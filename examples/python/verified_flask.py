@@ -5,7 +5,7 @@ WEBHOOK_SECRET holds your webhook secret; while you replace it, the new and the 
 
 import os
 
-from flask import Flask, jsonify
+from flask import Flask, Response, jsonify
 
 from offhook.receiver import DuplicateFilter, Event
 from offhook.receiver.flask import verified_webhook
@@ -16,7 +16,7 @@ duplicates = DuplicateFilter()
 
 @app.post("/voipbin/webhook")
 @verified_webhook(os.environ["WEBHOOK_SECRET"].split())
-def webhook(event: Event):
+def webhook(event: Event) -> Response:
     if not duplicates.seen(event.id):
         work_on(event)
         duplicates.mark(event.id)  # only now: had the work failed, the next attempt must not count as a duplicate

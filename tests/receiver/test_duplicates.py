@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -86,6 +87,6 @@ def test_many_threads_may_share_one() -> None:
 
 
 @pytest.mark.parametrize("limits", [{"max_count": 0}, {"max_age": timedelta(0)}])
-def test_a_filter_without_room_is_refused(limits: dict) -> None:
+def test_a_filter_without_room_is_refused(limits: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="positive"):
         DuplicateFilter(**limits)

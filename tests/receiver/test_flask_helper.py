@@ -18,15 +18,17 @@ from .signing import CALL, EVENT_ID, body_of, signed_headers
 
 SECRET = new_secret()
 URI = "/hook/main"
+Seen = tuple[Event, str, Any]
+"""What the view got: the event, the name in its path, and the body as Flask parsed it."""
 
 
 @pytest.fixture
-def seen() -> list[Any]:
+def seen() -> list[Seen]:
     return []
 
 
 @pytest.fixture
-def client(seen: list[Any]) -> Iterator[FlaskClient]:
+def client(seen: list[Seen]) -> Iterator[FlaskClient]:
     app = Flask("receiver")
 
     @app.route("/hook/<name>", methods=["POST", "PUT", "GET", "DELETE"])
@@ -40,7 +42,9 @@ def client(seen: list[Any]) -> Iterator[FlaskClient]:
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "GET", "DELETE"])
-def test_a_signed_webhook_reaches_the_view_with_every_method(client: FlaskClient, seen: list, method: str) -> None:
+def test_a_signed_webhook_reaches_the_view_with_every_method(
+    client: FlaskClient, seen: list[Seen], method: str
+) -> None:
     body = body_of()
     answer = client.open(URI, method=method, data=body, headers=signed_headers(SECRET, body, at=datetime.now(UTC)))
     assert (answer.status_code, answer.json) == (200, {"ok": True})
@@ -58,25 +62,25 @@ def test_a_signed_webhook_reaches_the_view_with_every_method(client: FlaskClient
     ],
 )
 def test_anything_else_is_answered_400_with_the_reason(
-    client: FlaskClient, seen: list, secret: str, age: timedelta, change: dict[str, str], reason: str
+    client: FlaskClient, seen: list[Seen], secret: str, age: timedelta, change: dict[str, str], reason: str
 ) -> None:
     body = body_of()
     headers = signed_headers(secret, body, at=datetime.now(UTC) - age) | change
     answer = client.post(URI, data=body, headers=headers)
-    assert (answer.status_code, answer.json["reason"]) == (400, reason)
+    assert (answer.status_code, answer.get_json()["reason"]) == (400, reason)
     assert not seen
 
 
-def test_the_tutorials_unsigned_event_is_refused(client: FlaskClient, seen: list) -> None:
+def test_the_tutorials_unsigned_event_is_refused(client: FlaskClient, seen: list[Seen]) -> None:
     answer = client.post(URI, json=CALL)
-    assert (answer.status_code, answer.json["reason"]) == (400, "MISSING_HEADER")
+    assert (answer.status_code, answer.get_json()["reason"]) == (400, "MISSING_HEADER")
     assert not seen
 
 
-def test_a_body_over_the_limit_is_answered_413(client: FlaskClient, seen: list) -> None:
+def test_a_body_over_the_limit_is_answered_413(client: FlaskClient, seen: list[Seen]) -> None:
     body = body_of({"type": "a", "data": {"text": "x" * 500}})
     answer = client.post(URI, data=body, headers=signed_headers(SECRET, body, at=datetime.now(UTC)))
-    assert (answer.status_code, answer.json["reason"]) == (413, "BODY_TOO_LARGE")
+    assert (answer.status_code, answer.get_json()["reason"]) == (413, "BODY_TOO_LARGE")
     assert not seen
 
 

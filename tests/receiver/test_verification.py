@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -27,6 +28,7 @@ from offhook.receiver import (
     Verifier,
     verify,
 )
+from offhook.receiver.headers import Headers
 
 from .signing import EVENT_ID, body_of, signed_headers
 
@@ -48,7 +50,7 @@ envelopes = st.fixed_dictionaries(
 
 
 @given(envelope=envelopes, event_id=event_ids, age_s=st.integers(-300, 300))
-def test_what_is_signed_is_verified_and_comes_out_whole(envelope: dict, event_id: str, age_s: int) -> None:
+def test_what_is_signed_is_verified_and_comes_out_whole(envelope: dict[str, Any], event_id: str, age_s: int) -> None:
     body = body_of(envelope)
     signed_at = NOW - timedelta(seconds=age_s)
     event = verify(signed_headers(SECRET, body, at=signed_at, event_id=event_id), body, SECRET, now=NOW)
@@ -61,14 +63,14 @@ def test_what_is_signed_is_verified_and_comes_out_whole(envelope: dict, event_id
 
 
 @given(envelope=envelopes, event_id=event_ids)
-def test_the_public_python_library_accepts_our_signature(envelope: dict, event_id: str) -> None:
+def test_the_public_python_library_accepts_our_signature(envelope: dict[str, Any], event_id: str) -> None:
     body = body_of(envelope)
     headers = signed_headers([OTHER_SECRET, SECRET], body, at=datetime.now(UTC), event_id=event_id)
     assert Webhook(SECRET).verify(body, headers) == envelope
 
 
 @given(envelope=envelopes, event_id=event_ids)
-def test_we_accept_the_signature_of_the_public_python_library(envelope: dict, event_id: str) -> None:
+def test_we_accept_the_signature_of_the_public_python_library(envelope: dict[str, Any], event_id: str) -> None:
     body = body_of(envelope)
     headers = {
         "Webhook-Id": event_id,
@@ -101,7 +103,7 @@ def test_any_changed_byte_is_noticed(data: st.DataObject) -> None:
     ],
     ids=["dict", "upper-case", "werkzeug", "pairs", "asgi", "iterator"],
 )
-def test_headers_are_found_in_any_form(form: Callable[[dict[str, str]], object]) -> None:
+def test_headers_are_found_in_any_form(form: Callable[[dict[str, str]], Headers]) -> None:
     body = body_of()
     assert verify(form(signed_headers(SECRET, body, at=NOW)), body, SECRET, now=NOW).id == EVENT_ID
 
