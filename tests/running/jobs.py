@@ -34,7 +34,7 @@ class Note(msgspec.Struct, frozen=True):
     """Is noted, with commands and timers."""
 
     text: str
-    commands: tuple[Any, ...] = ()
+    commands: tuple[Command, ...] = ()
     timers: dict[str, datetime | None] = {}
     tells: tuple[Tell, ...] = ()
     ends: bool = False
@@ -164,5 +164,5 @@ def to(row_id: str, told: Any, kind: str = "job") -> Tell:
     return Tell(kind, row_id, told)
 
 
-def note(text: str, *commands: Any, **rest: Any) -> Note:
+def note(text: str, *commands: Command, **rest: Any) -> Note:
     return Note(text, commands, **rest)

@@ -6,16 +6,16 @@ Timers of calls go fifty times as fast as they are.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from random import Random
-from typing import Any
 
 from offhook.domain.errors import OffhookError, UnavailableError
 from offhook.domain.inputs.call import HangUpAsked, Lost, Present
 from offhook.domain.step import Outcome, Refused, Tell, Unavailable
 from offhook.domain.switch.commands import HangUp, SwitchCommand, ToSwitch
-from offhook.domain.switch.inputs import ChannelArrived, ChannelGone
+from offhook.domain.switch.inputs import ChannelArrived, ChannelGone, SwitchConnected, SwitchInput, SwitchLost
+from offhook.store.commit.change import unknown_end
 from offhook.store.commit.port import Row
-from offhook.store.commit.writer import unknown_end
 from tests.core.asterisk import Asterisk
 from tests.core.calls import CUSTOMER, NOUNS, SWITCH, arrived
 from tests.core.story import call_of
@@ -50,13 +50,12 @@ class Wire:
             return Unavailable()
         return self._answer(self._asterisk.look, command)
 
-    def _answer(self, ask: Any, command: SwitchCommand) -> Outcome:
+    def _answer(self, ask: Callable[[SwitchCommand], Outcome], command: SwitchCommand) -> Outcome:
         try:
-            outcome: Outcome = ask(command)
+            return ask(command)
         except Exception as error:
             self.faults.append(error)
             raise
-        return outcome
 
     def _fails(self) -> bool:
         return self._random.random() < self.fault_rate / 2
@@ -80,7 +79,7 @@ class Line:
         self.database = MemoryDatabase(NOUNS, SwitchCommand, ManualClock(rate=50))
         self.process: Process
         self.caller_count = 0
-        self._asked: set[asyncio.Task[Any]] = set()
+        self._asked: set[asyncio.Task[None]] = set()
 
     async def begin(self) -> None:
         """A process begins, finds the switch and reconciles."""
@@ -249,7 +248,8 @@ class Line:
         self.process.lanes.open(SWITCH)
         self.process.timers.release("call")
 
-    def _hear(self, told: Any) -> None:
+    def _hear(self, told: SwitchInput) -> None:
+        assert not isinstance(told, SwitchConnected | SwitchLost), "the model's wire is cut and mended by hand"
         at = self.database.clock.now
         if isinstance(told, ChannelArrived):
             call_id = call_of(told.channel.id)

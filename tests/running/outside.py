@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from typing import Any
 
-from offhook.domain.step import Done, Outcome, Unavailable, Unknown
+from offhook.domain.step import Command, Done, Outcome, Unavailable, Unknown
 
 
 class Outside:
@@ -25,7 +24,7 @@ class Outside:
         self.at_once = 0
         self.most_at_once = 0
 
-    async def carry_out(self, command: Any) -> Outcome:
+    async def carry_out(self, command: Command) -> Outcome:
         self.asked.append(command.id)
         await self._pass(command.id)
         if self.is_away:
@@ -38,7 +37,7 @@ class Outside:
             return Unavailable()
         return Done()
 
-    async def look(self, command: Any) -> Outcome:
+    async def look(self, command: Command) -> Outcome:
         self.asked.append(f"{command.id}?")
         await self._pass(f"{command.id}?")
         if self.is_away:

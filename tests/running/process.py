@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
 
 from offhook.domain.step import Command, Tell
 from offhook.node.service import Service
@@ -30,9 +29,9 @@ class Process:
         carrier: Carrier,
         command_type: type[Command],
         *,
-        runner: dict[str, Any] | None = None,
-        lanes: dict[str, Any] | None = None,
-        timers: dict[str, Any] | None = None,
+        runner: dict[str, timedelta] | None = None,
+        lanes: dict[str, timedelta] | None = None,
+        timers: dict[str, timedelta] | None = None,
     ) -> None:
         self.database = database
         self.store = database.store()
@@ -79,7 +78,7 @@ class Process:
         await until(is_quiet, "nothing is pending", timeout_s)
 
 
-async def until(condition: Callable[[], Any], what: str, timeout_s: float = 5.0) -> None:
+async def until(condition: Callable[[], object], what: str, timeout_s: float = 5.0) -> None:
     """Wait until `condition`; `what` it is, for the message of a test that fails."""
     try:
         async with asyncio.timeout(timeout_s):

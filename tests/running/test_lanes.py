@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
-from offhook.domain.step import Absent, Command, Done, Outcome, Policy, Refused, Unavailable, Unknown
+from offhook.domain.step import Absent, Done, Outcome, Policy, Refused, Unavailable, Unknown
 from offhook.node.supervisor import Supervisor
 from tests.running.jobs import Again, End, Look, Make, Mark, Nowhere, Tidy, ToDoor, note, to
 from tests.running.memory import MemoryDatabase
@@ -19,7 +18,7 @@ from tests.running.process import Process, ms, until
 Begin = Callable[..., Awaitable[Process]]
 
 
-def names(*ids: str, kind: Any = Again, **fields: Any) -> list[Any]:
+def names(*ids: str, kind: type[ToDoor] = Again, **fields: str) -> list[ToDoor]:
     return [kind(id=one, **fields) for one in ids]
 
 
@@ -263,7 +262,7 @@ async def test_what_is_under_way_is_waited_for_and_its_end_is_told(
 @pytest.mark.parametrize("was_done", [True, False])
 @pytest.mark.parametrize("kind", [Mark, Look])
 async def test_what_was_begun_and_is_superseded_is_looked_for_once(
-    database: MemoryDatabase, begin: Begin, outside: Outside, kind: type[Command], was_done: bool
+    database: MemoryDatabase, begin: Begin, outside: Outside, kind: type[ToDoor], was_done: bool
 ) -> None:
     process = await begin()
     gate = outside.gate("1")
@@ -348,7 +347,7 @@ async def test_a_mark_is_committed_before_anything_is_sent(
 )
 @pytest.mark.parametrize("kind", [Mark, Look])
 async def test_what_may_have_been_sent_is_looked_for_and_never_sent_again(
-    database: MemoryDatabase, begin: Begin, outside: Outside, kind: type[Command], found: Outcome, told: str
+    database: MemoryDatabase, begin: Begin, outside: Outside, kind: type[ToDoor], found: Outcome, told: str
 ) -> None:
     process = await begin()
     outside.answers = {"1": [Unavailable()], "1?": [Unavailable(), Unavailable(), found]}
@@ -360,7 +359,7 @@ async def test_what_may_have_been_sent_is_looked_for_and_never_sent_again(
 
 @pytest.mark.parametrize("kind", [Mark, Look])
 async def test_what_was_certainly_not_done_is_tried_again(
-    database: MemoryDatabase, begin: Begin, outside: Outside, kind: type[Command]
+    database: MemoryDatabase, begin: Begin, outside: Outside, kind: type[ToDoor]
 ) -> None:
     process = await begin()
     outside.answers = {"1": [Unavailable(is_undone=True), Unavailable(is_undone=True), Done()]}
@@ -372,7 +371,7 @@ async def test_what_was_certainly_not_done_is_tried_again(
 
 @pytest.mark.parametrize("kind", [Mark, Look])
 async def test_what_cannot_be_looked_for_is_unknown_when_patience_is_over(
-    database: MemoryDatabase, begin: Begin, outside: Outside, kind: type[Command]
+    database: MemoryDatabase, begin: Begin, outside: Outside, kind: type[ToDoor]
 ) -> None:
     process = await begin()
     outside.is_away = True
@@ -403,7 +402,7 @@ async def _killed(process: Process, begin: Begin) -> Process:
 
 @pytest.mark.parametrize("kind", [Again, Look, Mark])
 async def test_killed_before_anything_was_done(
-    database: MemoryDatabase, begin: Begin, outside: Outside, kind: type[Command]
+    database: MemoryDatabase, begin: Begin, outside: Outside, kind: type[ToDoor]
 ) -> None:
     process = await begin()
     process.lanes.close("door")
@@ -440,7 +439,7 @@ async def test_killed_after_the_mark_and_before_sending(
     ("kind", "asked"), [(Again, ["1", "1"]), (Look, ["1", "1?"]), (Mark, ["1", "1?"])], ids=["again", "look", "mark"]
 )
 async def test_killed_after_it_was_done_and_before_its_end_was_committed(
-    database: MemoryDatabase, begin: Begin, outside: Outside, kind: type[Command], asked: list[str]
+    database: MemoryDatabase, begin: Begin, outside: Outside, kind: type[ToDoor], asked: list[str]
 ) -> None:
     process = await begin()
     gate = outside.gate("1")
@@ -598,7 +597,7 @@ async def test_the_start_waits_until_rows_can_be_read(database: MemoryDatabase, 
 
 @pytest.mark.parametrize(("kind", "told"), [(Again, "refused"), (Look, "unknown"), (Mark, "unknown")])
 async def test_a_carrier_that_raises_ends_its_command_and_no_lane(
-    database: MemoryDatabase, begin: Begin, outside: Outside, kind: type[Command], told: str
+    database: MemoryDatabase, begin: Begin, outside: Outside, kind: type[ToDoor], told: str
 ) -> None:
     process = await begin()
     outside.answers["1"] = [ZeroDivisionError("division by zero")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from random import Random
 
@@ -27,6 +27,7 @@ from offhook.node.supervisor import Supervisor
 from offhook.running.answers import RuleFailedError
 from offhook.running.runner import MAX_UNITS, Runner
 from offhook.store.commit.change import UnknownEndError, unknown_end
+from offhook.store.commit.unit import Result, Unit
 from tests.running.jobs import CUSTOMER, NOUNS, DoorCommand, Job, Make, Raise, Refuse, RuleError, ToDoor, note, to
 from tests.running.memory import MemoryDatabase
 from tests.running.outside import Outside
@@ -95,17 +96,19 @@ async def test_the_database_is_away_in_mid_call_and_the_order_is_kept(database: 
     assert texts(database) == ["before", *map(str, range(300)), "after"]
 
 
-async def test_the_pause_between_two_tries_grows_up_to_a_bound(database: MemoryDatabase, begin: Begin) -> None:
+async def test_the_pause_between_two_tries_grows_up_to_a_bound(
+    database: MemoryDatabase, begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
     process = await begin(runner={"first_pause": ms(10), "longest_pause": ms(40)})
     tried_s: list[float] = []
     loop = asyncio.get_running_loop()
     refuse = process.store.apply
 
-    async def apply(units: object) -> object:
+    async def apply(units: Sequence[Unit]) -> Sequence[Result]:
         tried_s.append(loop.time())
-        return await refuse(units)  # type: ignore[arg-type]
+        return await refuse(units)
 
-    process.store.apply = apply  # type: ignore[method-assign, assignment]
+    monkeypatch.setattr(process.store, "apply", apply)
     database.is_away = True
     process.runner.tell(to("a", note("1")))
     await until(lambda: len(tried_s) == 7, "it was tried seven times")
@@ -289,16 +292,18 @@ async def test_whoever_asks_is_told_that_nobody_can_tell(database: MemoryDatabas
     assert texts(database) == ["1", "2"]
 
 
-async def test_an_answer_is_not_waited_for_without_end(database: MemoryDatabase, begin: Begin) -> None:
+async def test_an_answer_is_not_waited_for_without_end(
+    database: MemoryDatabase, begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
     process = await begin(runner={"ask_patience": ms(30)})
     held = asyncio.Event()
     apply = process.store.apply
 
-    async def slowly(units: object) -> object:
+    async def slowly(units: Sequence[Unit]) -> Sequence[Result]:
         await held.wait()
-        return await apply(units)  # type: ignore[arg-type]
+        return await apply(units)
 
-    process.store.apply = slowly  # type: ignore[method-assign, assignment]
+    monkeypatch.setattr(process.store, "apply", slowly)
     first = asyncio.create_task(process.runner.ask(CUSTOMER, to("a", note("1"))))
     await asyncio.sleep(0.01)
     second = asyncio.create_task(process.runner.ask(CUSTOMER, to("a", note("2"))))
@@ -341,13 +346,13 @@ async def test_a_stop_does_not_wait_for_the_database_without_end(database: Memor
         await waiting
 
 
-async def test_a_fault_of_ours_ends_the_service(database: MemoryDatabase) -> None:
+async def test_a_fault_of_ours_ends_the_service(database: MemoryDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
     store = database.store()
 
-    async def apply(units: object) -> list[object]:
+    async def apply(units: Sequence[Unit]) -> Sequence[Result]:
         return []
 
-    store.apply = apply  # type: ignore[method-assign, assignment]
+    monkeypatch.setattr(store, "apply", apply)
     async with Supervisor() as supervisor:
         runner = await supervisor.add(Runner(store))
         runner.tell(to("a", Make()))

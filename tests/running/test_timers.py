@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from offhook.domain.step import Due
 from offhook.running.timers import HORIZON, PERIOD
-from tests.running.jobs import Make, note, to
+from tests.running.jobs import Make, ToDoor, note, to
 from tests.running.memory import MemoryDatabase
 from tests.running.outside import Outside
 from tests.running.process import Process, ms, until
@@ -279,7 +279,7 @@ async def test_a_clock_that_stands_still_or_was_set_back_makes_no_storm(
 
 async def test_ten_thousand_timers_are_each_told_once(database: MemoryDatabase, outside: Outside) -> None:
     database.clock = ManualClock()
-    process = await Process(database, outside, object).start()
+    process = await Process(database, outside, ToDoor).start()
     at = database.clock.now + timedelta(seconds=30)
     for number in range(10_000):
         process.runner.tell(to(f"row {number}", Make()))

@@ -16,9 +16,9 @@ import msgspec
 from offhook.domain.errors import UnavailableError
 from offhook.domain.times import from_us, to_us
 from offhook.running.port import Store
+from offhook.store.commit.change import unknown_end
 from offhook.store.commit.port import Document, Order, Row, Write
 from offhook.store.commit.unit import Result, Unit
-from offhook.store.commit.writer import unknown_end
 from tests.core.machine import Key
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
