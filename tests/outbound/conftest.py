@@ -24,19 +24,26 @@ LOOPBACK = NetworkPolicy(allow_loopback=True)
 @pytest.fixture(params=[asyncio.DefaultEventLoopPolicy(), uvloop.EventLoopPolicy()], ids=["asyncio", "uvloop"])
 def event_loop_policy(request: pytest.FixtureRequest) -> asyncio.AbstractEventLoopPolicy:
     """Errors come in other shapes from uvloop, on which the server runs; the names must be the same."""
-    return request.param
+    policy: asyncio.AbstractEventLoopPolicy = request.param
+    return policy
 
 
 @contextlib.asynccontextmanager
 async def open_sender(
-    policy: NetworkPolicy = LOOPBACK, *, timeout_s: float = TIMEOUT_S, max_connections: int = 50, **options: object
+    policy: NetworkPolicy = LOOPBACK,
+    *,
+    timeout_s: float = TIMEOUT_S,
+    max_connections: int = 50,
+    extra_ca: ssl.SSLContext | None = None,
+    nameservers: Sequence[str] = (),
 ) -> AsyncIterator[HttpSender]:
     sender = HttpSender(
         policy,
         timeout=timedelta(seconds=timeout_s),
         max_connections=max_connections,
         user_agent="Offhook/test",
-        **options,  # type: ignore[arg-type]
+        extra_ca=extra_ca,
+        nameservers=nameservers,
     )
     try:
         yield sender
@@ -73,10 +80,14 @@ class Peer:
         await asyncio.Event().wait()
 
 
+Behaviour = Callable[[Peer], Awaitable[None]]
+"""What a receiver does with one connection."""
+
+
 class Receiver:
     """A server that treats every connection as `behave` says."""
 
-    def __init__(self, behave: Callable[[Peer], Awaitable[None]], scheme: str) -> None:
+    def __init__(self, behave: Behaviour, scheme: str) -> None:
         self.behave, self.scheme = behave, scheme
         self.port = 0
         self.connection_count = 0
@@ -102,7 +113,7 @@ class Receiver:
 
 @contextlib.asynccontextmanager
 async def receiving(
-    behave: Callable[[Peer], Awaitable[None]], *, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None
+    behave: Behaviour, *, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[Receiver]:
     receiver = Receiver(behave, "https" if tls else "http")
     server = await asyncio.start_server(receiver.serve, host, 0, ssl=tls)
@@ -122,7 +133,7 @@ class NameServer(asyncio.DatagramProtocol):
         self.answers = list(answers)
         self.address = ""
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def open(self, transport: asyncio.DatagramTransport) -> None:
         self.transport = transport
         host, port = transport.get_extra_info("sockname")
         self.address = f"{host}:{port}"
@@ -140,13 +151,14 @@ class NameServer(asyncio.DatagramProtocol):
             b"\xc0\x0c\0\1\0\1\0\0\0\0\0\4" + ipaddress.IPv4Address(address).packed for address in addresses if is_a
         ]
         counts = b"\0\1" + len(records).to_bytes(2, "big") + b"\0\0\0\0"
-        self.transport.sendto(data[:2] + b"\x85\x80" + counts + question + b"".join(records), peer)  # type: ignore[attr-defined]
+        self.transport.sendto(data[:2] + b"\x85\x80" + counts + question + b"".join(records), peer)
 
 
 @contextlib.asynccontextmanager
 async def naming(*answers: Sequence[str] | None) -> AsyncIterator[NameServer]:
     loop = asyncio.get_running_loop()
     transport, server = await loop.create_datagram_endpoint(lambda: NameServer(answers), ("127.0.0.1", 0))
+    server.open(transport)
     try:
         yield server
     finally:

@@ -10,6 +10,7 @@ import ssl
 import time
 import tracemalloc
 import warnings
+from collections.abc import Callable
 
 import pytest
 import trustme
@@ -18,7 +19,7 @@ from offhook.domain.delivery.outcome import Outcome
 from offhook.outbound.http import HttpSender
 from offhook.outbound.port import AttemptResult, OutgoingRequest
 
-from .conftest import TIMEOUT_S, Peer, client_tls, naming, open_sender, post, receiving, server_tls
+from .conftest import TIMEOUT_S, Behaviour, Peer, client_tls, naming, open_sender, post, receiving, server_tls
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
@@ -131,7 +132,7 @@ async def reset_before_head(peer: Peer) -> None:
     ],
     ids=lambda value: getattr(value, "__name__", str(value)),
 )
-async def test_without_a_head_the_failure_has_its_name(behave, outcome: Outcome) -> None:
+async def test_without_a_head_the_failure_has_its_name(behave: Behaviour, outcome: Outcome) -> None:
     async with receiving(behave) as receiver, open_sender() as sender:
         result = await attempt(sender, post(receiver.uri("/hook?token=geheim")))
         assert result.outcome is outcome
@@ -201,7 +202,7 @@ async def gzip_bomb(peer: Peer) -> None:
     [endless_body, drip_body, endless_chunks, reset_after_head, broken_chunks],
     ids=lambda value: getattr(value, "__name__", str(value)),
 )
-async def test_once_the_head_is_there_it_decides(behave) -> None:
+async def test_once_the_head_is_there_it_decides(behave: Behaviour) -> None:
     async with receiving(behave) as receiver, open_sender() as sender:
         result = await attempt(sender, post(receiver.uri()))
         assert result.outcome is Outcome.SUCCEEDED
@@ -333,7 +334,9 @@ def wants_certificate(tls: ssl.SSLContext) -> None:
 
 
 @pytest.mark.parametrize("demand", [too_old, wants_certificate])
-async def test_a_server_that_refuses_our_handshake_is_a_tls_failure(authority: trustme.CA, demand) -> None:
+async def test_a_server_that_refuses_our_handshake_is_a_tls_failure(
+    authority: trustme.CA, demand: Callable[[ssl.SSLContext], None]
+) -> None:
     tls = server_tls(authority, "localhost")
     demand(tls)
     with socket.create_server(("127.0.0.1", 0)) as listener:
