@@ -21,9 +21,9 @@ setup-test: ## The same, and what the tests need: SIPp, PostgreSQL, Node package
 run: setup ## Set up, then run Offhook with its data in ./data
 	@exec $(BIN)/offhook serve --data $(DATA)
 
-call: ## Dial the running Offhook once with SIPp, talk for eight seconds, hang up
+call: ## Dial the running Offhook once with SIPp, talk for eight seconds, hang up: shows the events as they come
 	@scripts/setup.sh call
-	@scripts/call.sh $(SIP)
+	@$(BIN)/python scripts/call.py --data $(DATA) $(SIP)
 
 check: setup-test ## Format, lint, types, layers, and the tests without a network or a process
 	$(BIN)/ruff format --check .

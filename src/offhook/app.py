@@ -77,7 +77,7 @@ class Opened(msgspec.Struct, frozen=True):
 class Node:
     """Everything that runs in one process.
 
-    At a first start `keep_credentials` is told the credentials before they count, `show_credentials` afterwards.
+    At a first start `keep_credentials` is told the credentials before they count, `note_credentials` afterwards.
     """
 
     def __init__(
@@ -86,13 +86,13 @@ class Node:
         folder: DataFolder,
         supervisor: Supervisor,
         keep_credentials: Callable[[Credentials], None],
-        show_credentials: Callable[[Credentials], None],
+        note_credentials: Callable[[Credentials], None],
     ) -> None:
         self._settings = settings
         self._folder = folder
         self._supervisor = supervisor
         self._keep_credentials = keep_credentials
-        self._show_credentials = show_credentials
+        self._note_credentials = note_credentials
         self._asterisk: EmbeddedAsterisk | None = None
         self._store: Store | None = None
         self._switch: AsteriskSwitch | None = None
@@ -176,7 +176,7 @@ class Node:
     async def _first_start(self, store: Store) -> None:
         if await store.read(count_customers):
             return
-        self._show_credentials(await create_first_customer(store, Passwords(), self._keep_credentials))
+        self._note_credentials(await create_first_customer(store, Passwords(), self._keep_credentials))
 
     async def _find_asterisk(self) -> AriEndpoint | None:
         """The Asterisk that the settings ask for, or one of our own; None: without."""

@@ -78,3 +78,38 @@ async def test_every_accepted_batch_is_one_line_at_debug(node: Node) -> None:
     assert logs == [
         {"event": "events.accepted", "log_level": "debug", "customer_id": customer, "count": 2, "event_ids": ids}
     ]
+
+
+WARNINGS = ("delivery.destination_failing", "delivery.destination_answers", "delivery.destination_disabled")
+
+
+async def test_a_run_of_failures_is_one_warning_and_its_end_another(node: Node, endpoint: Endpoint) -> None:
+    endpoint.answer = lambda request: 503 if len(endpoint.requests) < 8 else 200
+    customer = await node.new_customer(f"{endpoint.uri}?token=geheim")
+    with capture_logs() as logs:
+        await node.publish(customer, [f"call/{number}" for number in range(3)])
+        await until(lambda: len(endpoint.accepted) == 3, "all arrive in the end")
+        await node.until_written()
+    warnings = [line for line in logs if line["log_level"] == "warning"]
+    assert [line["event"] for line in warnings] == list(WARNINGS[:2])
+    failing, answering = warnings
+    assert (failing["customer_id"], failing["destination"]) == (customer, "customer")
+    assert (failing["said"], failing["outcome"]) == (
+        "Your server answered 503: it failed while it handled the event.",
+        "server_error",
+    )
+    assert failing["advice"]
+    assert answering["customer_id"] == customer
+    assert 0 < answering["failed_for_s"] < 15
+    assert "geheim" not in str(logs)
+
+
+async def test_a_410_is_one_warning_too(node: Node, endpoint: Endpoint) -> None:
+    endpoint.answer = lambda request: 410
+    customer = await node.new_customer(endpoint.uri)
+    with capture_logs() as logs:
+        await node.publish(customer, ["call/a"])
+        await until(lambda: endpoint.requests, "it is attempted")
+        await until(lambda: [line for line in logs if line["event"] == WARNINGS[2]], "it is said")
+    warnings = [(line["event"], line["customer_id"]) for line in logs if line["log_level"] == "warning"]
+    assert warnings == [(WARNINGS[2], customer)]

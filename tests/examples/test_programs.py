@@ -46,7 +46,7 @@ def tutorial_express(node: str) -> Iterator[Program]:
         yield program
 
 
-@pytest.fixture(scope="module", params=["flask", "asgi", "express"])
+@pytest.fixture(scope="module", params=["plain", "flask", "asgi", "express"])
 def verified(request: pytest.FixtureRequest) -> Iterator[Program]:
     if request.param == "express":
         command = [request.getfixturevalue("node"), "node/verified_express.js"]
@@ -139,7 +139,7 @@ def test_a_verified_program_refuses_everything_else(verified: Program, case: str
 def test_the_readme_names_every_program() -> None:
     readme = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     programs = [*EXAMPLES.glob("python/*.py"), *EXAMPLES.glob("node/*.js")]
-    assert len(programs) == 5
+    assert len(programs) == 6
     for program in programs:
         assert f"`{program.relative_to(EXAMPLES).as_posix()}`" in readme
 

@@ -82,6 +82,17 @@ def enable(data: Path, as_json: bool) -> None:
     _print(Server.found(data).ask("POST", "/v1.0/customer/webhook_enable"), as_json=as_json)
 
 
+@customer.command("secret")
+@remote
+def secret(data: Path, as_json: bool) -> None:
+    """The webhook secret and nothing else, for WEBHOOK_SECRET=$(offhook customer secret)."""
+    found = Server.found(data).ask("GET", "/v1.0/customer")["webhook_secret"]
+    if as_json:
+        show_json({"webhook_secret": found})
+    else:
+        click.echo(found)
+
+
 @customer.command("rotate-secret")
 @remote
 def rotate(data: Path, as_json: bool) -> None:

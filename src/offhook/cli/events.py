@@ -11,18 +11,9 @@ from typing import Any
 
 import click
 
-from offhook.cli.changes import Changes
+from offhook.cli.following import EventLines, LogReader
 from offhook.cli.remote import Server, ServerError, remote, show_fields, show_json
-from offhook.cli.showing import (
-    local_time,
-    plain,
-    show_attempt,
-    show_block,
-    show_delivery,
-    show_event,
-    show_payload,
-    terminal_width,
-)
+from offhook.cli.showing import show_attempt, show_delivery, show_event, show_payload
 from offhook.domain.delivery.outcome import Outcome
 
 _TAIL_S = 0.5
@@ -200,43 +191,15 @@ def _pages(
 
 
 def _tail(server: Server, query: dict[str, str | None], *, from_start: bool, as_json: bool) -> None:
-    cursor = "0" if from_start else _newest(server)
-    lines = _Lines()
+    reader = LogReader(server, query, "0" if from_start else None)
+    lines = EventLines()
     if not as_json:
         click.echo("Waiting for events; Ctrl-C ends.", err=True)
     while True:
-        page = server.ask("GET", "/v1.0/events", query={**query, "after": cursor})
-        for event in page["result"]:
+        for event in reader.read():
             if as_json:
                 click.echo(json.dumps(event, ensure_ascii=False))
             else:
                 lines.show(event)
-        if cursor == page["next_cursor"]:
+        if not reader.has_more:
             time.sleep(_TAIL_S)
-        cursor = page["next_cursor"]
-
-
-def _newest(server: Server) -> str:
-    page = server.ask("GET", "/v1.0/events", query={"before": "newest", "page_size": 1})
-    return str(page["result"][0]["position"]) if page["result"] else "0"
-
-
-class _Lines:
-    """Lines of events, each below its subject, which is said again where it is another one than before."""
-
-    def __init__(self) -> None:
-        self._changes = Changes()
-        self._subject = ""
-
-    def show(self, event: dict[str, Any]) -> None:
-        subject = plain(event["subject"])
-        if subject != self._subject:
-            click.echo(subject or "(no subject)")
-        self._subject = subject
-        place = f"{event['position']:>6}  {local_time(event['tm_create'])}  "
-        kind, changed = plain(event["type"]), plain(self._changes.of(event))
-        line = f"{place}{click.style(kind, bold=True)}"
-        if len(place) + len(kind) + 2 + len(changed) <= terminal_width():
-            show_block(f"{line}  {changed}".rstrip(), [], indent=0)
-        else:
-            show_block(line, [changed], indent=8)

@@ -1,9 +1,16 @@
-"""What `offhook serve` prints: the first customer's credentials, what it waits for, and that it is ready."""
+"""What `offhook serve` prints: what it waits for, that it is ready, and last the first customer's credentials.
+
+Theory of operation. The credentials are shown once, and after everything that a start has to say, so that they stand at
+the end of the terminal. From before they count until a person has been shown them they are also in a file that only the
+owner can read: whatever ends the start, they are not lost. Where nobody looks on they stay there.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 from offhook import __version__
 from offhook.accounts.accounts import Credentials
@@ -13,20 +20,37 @@ from offhook.folder import DataFolder, Profile, write_private
 _CREDENTIALS_FILE = "first-credentials.txt"
 
 
-def keep_credentials(folder: DataFolder, profile: Profile, credentials: Credentials) -> None:
-    """So that the command line can use them; and, where nobody looks on, in a file that only the owner can read."""
-    folder.write_profile(profile)
-    if not _somebody_looks_on():
-        write_private(folder.path / _CREDENTIALS_FILE, _text(credentials).encode())
+class FirstStart:
+    """The first customer's credentials, from their making until they are shown. A later start has none."""
 
+    def __init__(self, folder: DataFolder, profile_of: Callable[[Credentials], Profile]) -> None:
+        self._folder = folder
+        self._profile_of = profile_of
+        self._made: Credentials | None = None
 
-def show_credentials(folder: DataFolder, credentials: Credentials) -> None:
-    """Once, to a person; where nobody looks on, say where they are."""
-    if _somebody_looks_on():
-        _say(f"\n{_text(credentials)}")
-        return
-    file = folder.path / _CREDENTIALS_FILE
-    _say(f"The first customer's credentials are in {file} (readable by you only).")
+    @property
+    def _file(self) -> Path:
+        return self._folder.path / _CREDENTIALS_FILE
+
+    def keep(self, credentials: Credentials) -> None:
+        """They are about to count: the command line can use them, and they are in the file."""
+        self._folder.write_profile(self._profile_of(credentials))
+        write_private(self._file, _text(credentials).encode())
+
+    def note(self, credentials: Credentials) -> None:
+        """They count."""
+        self._made = credentials
+
+    def show(self) -> None:
+        """Once, to a person; where nobody looks on, say where they are. May be called again, and without any."""
+        made, self._made = self._made, None
+        if made is None:
+            return
+        if not _somebody_looks_on():
+            _say(f"The first customer's credentials are in {self._file} (readable by you only).")
+        elif _say(f"\nYour first customer. Keep this: it is shown only once.\n\n{_text(made)}"):
+            with contextlib.suppress(OSError):
+                self._file.unlink()
 
 
 def show_waiting(missing: list[str]) -> None:
@@ -40,7 +64,7 @@ def show_ready(opened: Opened) -> None:
     if opened.sip:
         _say(f"Dial any number at {opened.sip}, for example sip:+15559876543@{opened.sip}")
     if opened.allows_loopback:
-        _say("Webhooks to loopback addresses are allowed, as this server listens on loopback only.")
+        _say("Webhooks may go to loopback addresses, as it listens on loopback only.")
     _say("Ctrl-C stops it once attempts under way have ended.")
 
 
@@ -49,15 +73,17 @@ def _somebody_looks_on() -> bool:
     return sys.stdout is not None and sys.stdout.isatty()
 
 
-def _say(text: str) -> None:
-    # A full disk below the log, or a pipe whose reader left, is no reason to end.
-    with contextlib.suppress(OSError):
+def _say(text: str) -> bool:
+    """Whether it could be said: a full disk below the log, or a pipe whose reader left, is no reason to end."""
+    try:
         print(text, flush=True)
+    except OSError:
+        return False
+    return True
 
 
 def _text(credentials: Credentials) -> str:
     return (
-        "Your first customer. Keep this: it is shown only once.\n\n"
         f"  username        {credentials.username}\n"
         f"  password        {credentials.password}\n"
         f"  access key      {credentials.access_key}\n"

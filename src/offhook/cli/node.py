@@ -47,6 +47,11 @@ def _settings(data: Path, config_file: Path | None, **flags: str | None) -> Sett
 @click.option("--asterisk", metavar="URL", help="ARI of an Asterisk of your own, such as http://10.0.0.5:8088/ari.")
 @click.option("--asterisk-user", metavar="NAME", help="Its ARI user.")
 @click.option("--asterisk-password-file", metavar="FILE", help="A file with that user's password.")
+@click.option(
+    "--log-level",
+    type=click.Choice(["auto", "debug", "info", "warning", "error"]),
+    help="auto: a short line for each call and each warning on a terminal, else info.  [default: auto]",
+)
 def serve(
     data: Path,
     config_file: Path | None,
@@ -58,6 +63,7 @@ def serve(
     asterisk: str | None,
     asterisk_user: str | None,
     asterisk_password_file: str | None,
+    log_level: str | None,
 ) -> None:
     """Run the server."""
     from offhook.cli import verbs
@@ -73,6 +79,7 @@ def serve(
         switch__asterisk_url=asterisk,
         switch__asterisk_user=asterisk_user,
         switch__asterisk_password_file=asterisk_password_file,
+        log__level=log_level,
     )
     sys.exit(verbs.serve(settings, data))
 

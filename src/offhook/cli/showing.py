@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from offhook.domain.delivery.outcome_words import words_of
+from offhook.logs.text import plain as plain
 
 _WIDTH = 80
 _NARROWEST = 40
@@ -25,11 +26,6 @@ _COLOURS = {"succeeded": "green", "pending": "yellow", "held": "yellow", "exhaus
 def local_time(text: str | None) -> str:
     """`2026-05-02 11:00:04 CEST`: a time of the API's, as the clock on the wall has it; "-" for one not yet there."""
     return "-" if text is None else f"{datetime.fromisoformat(text).astimezone():%Y-%m-%d %H:%M:%S %Z}"
-
-
-def plain(text: object) -> str:
-    """One line of text, without control characters."""
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in str(text))
 
 
 def coloured(word: str) -> str:

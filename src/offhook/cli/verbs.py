@@ -17,10 +17,10 @@ from offhook.accounts.accounts import Credentials, create_first_customer
 from offhook.accounts.accounts import reset_password as change_password
 from offhook.accounts.passwords import Passwords
 from offhook.app import Node, open_database, own_url, profile_of
-from offhook.cli.first_start import keep_credentials, show_credentials, show_ready, show_waiting
+from offhook.cli.first_start import FirstStart, show_ready, show_waiting
 from offhook.domain.errors import OffhookError
 from offhook.folder import DataFolder
-from offhook.logs import configure_logging
+from offhook.logs.setup import configure_logging
 from offhook.node.garbage import spare_the_living
 from offhook.node.life import live
 from offhook.node.signals import StopSignals, hear_no_more
@@ -69,18 +69,17 @@ def reset_password(settings: Settings, data: Path, username: str) -> str:
 
 async def _serve(settings: Settings, folder: DataFolder) -> bool:
     async with Supervisor() as supervisor:
-        node = Node(
-            settings,
-            folder,
-            supervisor,
-            lambda credentials: keep_credentials(folder, profile_of(settings, credentials), credentials),
-            lambda credentials: show_credentials(folder, credentials),
-        )
+        first = FirstStart(folder, partial(profile_of, settings))
+        node = Node(settings, folder, supervisor, first.keep, first.note)
         renew = partial(folder.renew_profile, own_url(settings))
-        return await live(supervisor, _start(node, renew), StopSignals(node.kill))
+        try:
+            return await live(supervisor, _start(node, renew, first), StopSignals(node.kill))
+        finally:
+            # Whatever became of the start: nobody can be shown them later.
+            first.show()
 
 
-async def _start(node: Node, renew_profile: Callable[[], None]) -> None:
+async def _start(node: Node, renew_profile: Callable[[], None], first: FirstStart) -> None:
     opened = await node.open()
     renew_profile()
     try:
@@ -88,9 +87,11 @@ async def _start(node: Node, renew_profile: Callable[[], None]) -> None:
             await node.ready()
     except TimeoutError:
         show_waiting(node.missing())
+        first.show()
         await node.ready()
     spare_the_living()
     show_ready(opened)
+    first.show()
 
 
 def _with_store(settings: Settings, folder: DataFolder, work: Callable[[Store], Awaitable[T]]) -> T:

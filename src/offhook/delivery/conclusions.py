@@ -77,7 +77,7 @@ class Conclusions:
         if result.outcome is not Outcome.SUCCEEDED:
             _log_failure(delivery, destination, result, status)
         if is_present:
-            self._judge(queue, result.outcome, attempt.began_us, now_us)
+            self._judge(queue, result, attempt.began_us, now_us)
 
     def _decide_retry(self, delivery: Delivery, result: AttemptResult, now_us: int, *, is_present: bool) -> str:
         if result.outcome is Outcome.GONE or not is_present:
@@ -95,21 +95,25 @@ class Conclusions:
         delivery.due_us = now_us + delay // timedelta(microseconds=1)
         return "pending"
 
-    def _judge(self, queue: DestinationQueue, outcome: Outcome, began_us: int, now_us: int) -> None:
+    def _judge(self, queue: DestinationQueue, result: AttemptResult, began_us: int, now_us: int) -> None:
         """What the attempt says about its destination."""
         before = queue.health
-        if outcome is Outcome.SUCCEEDED:
+        if result.outcome is Outcome.SUCCEEDED:
             if before.failure_count:
                 queue.health = CLEAN
+                if queue.alarm.succeeded():
+                    _log_answering(queue, now_us - (before.failing_since_us or now_us))
         else:
             queue.health = before.failed(began_us, now_us)
             limit_us = self._settings.disable_after // timedelta(microseconds=1)
-            if outcome is Outcome.GONE:
+            if result.outcome is not Outcome.GONE and queue.alarm.failed(now_us):
+                _log_failing(queue, result)
+            if result.outcome is Outcome.GONE:
                 self._disable(queue, GONE)
             elif queue.health.has_failed_for(now_us, limit_us):
                 self._disable(queue, FAILING)
             elif queue.health.is_probing and not before.is_probing:
-                log.warning("delivery.destination_probed", destination=queue.key, outcome=outcome.value)
+                log.info("delivery.destination_probed", destination=queue.key, outcome=result.outcome.value)
                 # It needs little from now on: the memory is for others.
                 queue.start_over()
         self._write_health(queue, now_us)
@@ -128,12 +132,37 @@ class Conclusions:
     def _disable(self, queue: DestinationQueue, reason: str) -> None:
         if queue.destination is None or queue.destination.held_reason:
             return
-        log.warning("delivery.destination_disabled", destination=queue.key, reason=reason)
+        log.warning("delivery.destination_disabled", **_named(queue), reason=reason)
         self._metrics.disabled.labels(reason).inc()
         key, uri_key = queue.key, queue.destination.uri_key
         queue.hold(reason)
         # The database has the last word: it knows whether the uri was set again meanwhile.
         self._recorder.add_change(lambda tx: destinations.disable(tx, key, reason, uri_key=uri_key))
+
+
+def _log_failing(queue: DestinationQueue, result: AttemptResult) -> None:
+    """Once for a run of failures, in the words that a person would be told."""
+    words = words_of(result.outcome, result.status_code, result.detail)
+    log.warning(
+        "delivery.destination_failing",
+        **_named(queue),
+        outcome=result.outcome.value,
+        status_code=result.status_code,
+        said=words.sentence,
+        advice=words.advice,
+    )
+
+
+def _log_answering(queue: DestinationQueue, failed_for_us: int) -> None:
+    log.warning("delivery.destination_answers", **_named(queue), failed_for_s=round(failed_for_us / 1e6, 1))
+
+
+def _named(queue: DestinationQueue) -> dict[str, str | None]:
+    destination = queue.destination
+    return {
+        "customer_id": None if destination is None else destination.customer_id,
+        "destination": None if destination is None else destination.name,
+    }
 
 
 def _log_failure(delivery: Delivery, destination: Destination | None, result: AttemptResult, status: str) -> None:

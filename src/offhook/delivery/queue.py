@@ -6,6 +6,7 @@ import asyncio
 
 import msgspec
 
+from offhook.delivery.alarm import Alarm
 from offhook.delivery.lane import Place
 from offhook.delivery.lanes import Lanes
 from offhook.delivery.memory import Held, MemoryLimits
@@ -37,6 +38,7 @@ class DestinationQueue:
         self.destination: Destination | None = None
         self.writer: RequestWriter | None = None
         self.health: Health = CLEAN
+        self.alarm = Alarm()
         self.written_failing_since_us: int | None = None
         self.in_flight_count = 0
         self.behind = True
@@ -209,6 +211,7 @@ class DestinationQueue:
             self.health = resumed(destination.failing_since_us)
         elif before.uri_key != destination.uri_key or before.held_reason != destination.held_reason:
             self.health = CLEAN
+            self.alarm = Alarm()
             # What failed just before this was committed may have been written down just after it, for much later.
             self.start_over(keep_parked=True)
             self.lanes.hurry_all(now_us)

@@ -236,7 +236,15 @@ class AuthArea(msgspec.Struct, frozen=True):
 class LogArea(msgspec.Struct, frozen=True):
     """What is logged, and how."""
 
-    level: Annotated[str, Declared("level", "info", one_of("debug", "info", "warning", "error"), "What is logged.")]
+    level: Annotated[
+        str,
+        Declared(
+            "level",
+            "auto",
+            one_of("auto", "debug", "info", "warning", "error"),
+            "auto: a short line for each call and each warning on a terminal, else info.",
+        ),
+    ]
     format: Annotated[
         str,
         Declared("format", "auto", one_of("auto", "console", "json"), "auto: console on a terminal, else json."),

@@ -163,6 +163,8 @@ class CallService(Service):
         is_other = shown is not None and (shown.status, shown.action.id) != (call.status, call.action.id)
         if is_other or row.version == 0:
             log.info("call.changed", call_id=call.id, status=call.status, action=call.action.type)
+        if before is not None and call.tm_hangup is not None:
+            _log_end(call, call.tm_hangup)
 
     async def _look(self) -> None:
         """Find out which calls are open, as often as that is not known."""
@@ -307,6 +309,22 @@ class CallService(Service):
                 await self._live.wait_until_empty()
         except TimeoutError:
             log.warning("call.still_open", call_count=self._live.count)
+
+
+def _log_end(call: Call, tm_hangup: str) -> None:
+    """One line for a call that is over. Its length counts from the answer, or from its begin if there was none."""
+    began = datetime.fromisoformat(call.tm_progressing or call.tm_create)
+    log.info(
+        "call.ended",
+        call_id=call.id,
+        direction=call.direction,
+        source=call.source.target,
+        destination_number=call.destination.target,
+        hangup_by=call.hangup_by,
+        hangup_reason=call.hangup_reason,
+        was_answered=call.tm_progressing is not None,
+        duration_s=round((datetime.fromisoformat(tm_hangup) - began).total_seconds(), 1),
+    )
 
 
 async def _logged(work: Coroutine[Any, Any, None]) -> None:

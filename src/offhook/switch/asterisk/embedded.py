@@ -184,12 +184,15 @@ class EmbeddedAsterisk(Service):
         limit, _ = resource.prlimit(self.pid, resource.RLIMIT_NOFILE)
         needed = self._rtp.call_count * _FILES_PER_CALL + _FILES_WITHOUT_CALLS
         if limit != resource.RLIM_INFINITY and limit < needed:
+            enough_for = max(limit - _FILES_WITHOUT_CALLS, 0) // _FILES_PER_CALL
             hint = (
-                f"enough for about {max(limit - _FILES_WITHOUT_CALLS, 0) // _FILES_PER_CALL} calls at once, and the "
+                f"enough for about {enough_for} calls at once, and the "
                 f"ports for voice for {self._rtp.call_count}: run `sudo prlimit --pid $$ --nofile={needed}` in the "
                 f"shell that starts it, or set LimitNOFILE={needed} in the service's unit; or set switch.rtp_last lower"
             )
-            log.warning("asterisk.few_files", open_files_limit=limit, needed=needed, hint=hint)
+            log.warning(
+                "asterisk.few_files", open_files_limit=limit, needed=needed, max_call_count=enough_for, hint=hint
+            )
 
     async def _adopt(self, before: _Running) -> bool:
         if not before.process.is_alive or not self._is_ours(before.process):
