@@ -136,7 +136,9 @@ class Reader:
         """Close the terminals, and end whatever was started in them and is left."""
         for folder in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
-                if self._mark.encode() in (folder / "environ").read_bytes().split(b"\0"):
+                variables, command = (folder / "environ").read_bytes(), (folder / "cmdline").read_bytes()
+                # An Asterisk has an environment of its own; its files are ours.
+                if self._mark.encode() in variables.split(b"\0") or f"{self._folder}/".encode() in command:
                     os.kill(int(folder.name), signal.SIGKILL)
         for terminal in self.terminals:
             terminal.close()
