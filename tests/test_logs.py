@@ -194,14 +194,15 @@ def logged(least: set[str]) -> Iterator[tuple[Path, ast.Call]]:
 def test_every_warning_has_words_and_the_fields_that_they_name() -> None:
     found = set()
     for path, call in logged({"warning", "error", "exception", "critical"}):
-        (event,) = call.args
-        assert isinstance(event, ast.Constant), ast.unparse(call)
-        assert has_words(event.value), f"{path}: {event.value} has no words in logs/words.py"
-        found.add(event.value)
-        words = WORDS.get(event.value)
+        (named_as,) = call.args
+        assert isinstance(named_as, ast.Constant), ast.unparse(call)
+        event = str(named_as.value)
+        assert has_words(event), f"{path}: {event} has no words in logs/words.py"
+        found.add(event)
+        words = WORDS.get(event)
         if words is None or any(keyword.arg is None for keyword in call.keywords):
             continue
         named = set(re.findall(r"\{(\w+)\}", words.sentence + words.advice)) - {"because"}
-        assert named <= {keyword.arg for keyword in call.keywords}, f"{path}: {event.value}"
+        assert named <= {keyword.arg for keyword in call.keywords}, f"{path}: {event}"
     assert len(found) > 40
     assert set(WORDS) - found == {"node.stopping"}

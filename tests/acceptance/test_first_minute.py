@@ -97,7 +97,8 @@ def test_a_webhook_that_fails_is_one_warning_in_plain_words_and_one_line_when_it
 
 def attempts_of(data: Path) -> int:
     rows = json.loads(offhook("deliveries", "list", "--data", str(data), "--json").stdout)
-    return max(row["attempt_count"] for row in rows["result"])
+    counts: list[int] = [row["attempt_count"] for row in rows["result"]]
+    return max(counts)
 
 
 def test_a_call_is_shown_as_it_happens_and_is_one_line_on_the_servers_terminal(tmp_path: Path) -> None:
@@ -105,10 +106,11 @@ def test_a_call_is_shown_as_it_happens_and_is_one_line_on_the_servers_terminal(t
     with started(data, "--sip", sip, OFFHOOK_SWITCH__RING_TIME="300ms") as terminal:
         with dialling(data, sip) as caller:
             assert caller.stdout is not None
-            shown, seen_s = [], {}
-            for line in caller.stdout:
-                shown.append(line)
-                seen_s |= {name: time.monotonic() for name in ("call_answered", "call_hungup") if name in line}
+            shown: list[str] = []
+            seen_s: dict[str, float] = {}
+            for told in caller.stdout:
+                shown.append(told)
+                seen_s |= {name: time.monotonic() for name in ("call_answered", "call_hungup") if name in told}
             assert caller.wait(30) == 0
         terminal.wait_for("Incoming call +15551234567 → +15559876543: normal, ")
         assert terminal.stop() == 0
