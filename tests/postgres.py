@@ -16,7 +16,8 @@ from pathlib import Path
 import pgserver
 import psycopg
 
-from tests.acceptance.server import free_port
+from tests.databases import migrate
+from tests.ports import free_port
 
 # initdb and postgres refuse to be run by root: any other user will do, and needs no entry anywhere.
 _UNPRIVILEGED = 65_534
@@ -29,6 +30,7 @@ class Postgres:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.port = free_port()
+        self._has_template = False
         self._as_user = {"user": _UNPRIVILEGED, "group": _UNPRIVILEGED} if os.geteuid() == 0 else {}
         self._home = _reachable(folder) if self._as_user else _BINARIES
         self._data = folder / "data"
@@ -76,9 +78,22 @@ class Postgres:
     def new_database(self) -> str:
         """The URL of a fresh, empty database."""
         name = f"test_{secrets.token_hex(6)}"
-        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
+        self._create(name, "template1")
         return self.url(name)
+
+    def migrated_database(self) -> str:
+        """The URL of a database as the first start of a server leaves it (see `tests.databases`)."""
+        if not self._has_template:
+            self._create("migrated", "template1")
+            migrate(self.url("migrated"))
+            self._has_template = True
+        name = f"test_{secrets.token_hex(6)}"
+        self._create(name, "migrated")
+        return self.url(name)
+
+    def _create(self, name: str, template: str) -> None:
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
 
     def require_password(self, user: str, password: str) -> None:
         """Make a user who has to give it; all others are trusted."""

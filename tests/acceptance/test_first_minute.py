@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.receiver import Receiver
-from tests.acceptance.server import clean_environment, free_port, offhook, wait_until
+from tests.acceptance.server import clean_environment, offhook, wait_until
 from tests.acceptance.terminal import WIDTH, ServerTerminal
 from tests.examples.program import EXAMPLES, running
+from tests.ports import free_port
 
 CALL = Path(__file__).parents[2] / "scripts" / "call.py"
 TALK_S = 4

@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.receiver import Received, Receiver
-from tests.acceptance.server import OffhookServer, free_port, wait_until
+from tests.acceptance.server import OffhookServer, wait_until
 from tests.examples.conftest import node as node
 from tests.examples.program import EXAMPLES, running
 from tests.examples.test_node_library import answers_of
+from tests.ports import free_port
 from tests.sipp.phone import sipp_command
 
 SCENARIO = Path(__file__).parents[2] / "scripts" / "call.xml"
@@ -37,7 +38,7 @@ class PhoneServer(OffhookServer):
     def dial(self, folder: Path, talk_s: float = 1.0, count: int = 1, rate: int = 10) -> subprocess.Popen[bytes]:
         """Call from a real phone, talk, hang up; so many times, so many a second."""
         arguments = ["-sf", str(SCENARIO), "-s", "+15559876543", "-i", "127.0.0.1", "-m", str(count), "-r", str(rate)]
-        arguments += ["-nostdin"]
+        arguments += ["-p", str(free_port()), "-nostdin"]
         return subprocess.Popen(
             [*sipp_command(), *arguments, "-d", str(int(talk_s * 1000)), "-timeout", "60", self.sip],
             cwd=folder,

@@ -16,7 +16,8 @@ import pytest
 
 from offhook.switch.asterisk.process import ProcessId
 from tests.acceptance.receiver import Received, Receiver
-from tests.acceptance.server import HEARING_HANGUPS, OFFHOOK, OffhookServer, clean_environment, free_port, wait_until
+from tests.acceptance.server import HEARING_HANGUPS, OFFHOOK, OffhookServer, clean_environment, wait_until
+from tests.ports import free_port
 from tests.sipp.switches import SharedAsterisk
 
 

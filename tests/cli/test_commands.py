@@ -16,7 +16,8 @@ import pytest
 
 from offhook.cli.doctor import interpreter_finding
 from tests.acceptance.receiver import Receiver
-from tests.acceptance.server import OFFHOOK, OffhookServer, clean_environment, free_port, offhook, wait_until
+from tests.acceptance.server import OFFHOOK, OffhookServer, clean_environment, offhook, wait_until
+from tests.ports import free_port
 
 
 @pytest.fixture(scope="module")

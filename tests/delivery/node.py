@@ -24,17 +24,18 @@ from offhook.domain.events.event import NewEvent, envelope
 from offhook.domain.ids import new_uuid
 from offhook.node.service import Closing
 from offhook.outbound.http import HttpSender
-from offhook.store.database.database import Database, sqlite_url
+from offhook.store.database.database import Database
 from offhook.store.queries import customers, destinations
 from offhook.store.queries.deliveries import attempts_of_event, list_deliveries
 from offhook.store.store import Store
+from tests.databases import sqlite_database
 from tests.running import Running
 
 FAST = RetryPolicy(schedule=(timedelta(milliseconds=50),) * 60)
 SETTINGS = EngineSettings(user_agent="Offhook/test", retry=FAST)
 
 
-async def until(condition: Callable[[], Any], what: str, timeout_s: float = 15.0) -> None:
+async def until(condition: Callable[[], Any], what: str, timeout_s: float = 40.0) -> None:
     """Wait until `condition` holds."""
     deadline_s = time.monotonic() + timeout_s
     while not condition():
@@ -48,7 +49,7 @@ class Node:
     def __init__(
         self, path: Path, settings: EngineSettings = SETTINGS, timeout_s: float = 5.0, database_url: str = ""
     ) -> None:
-        self.database_url = database_url or sqlite_url(path / "offhook.db")
+        self.database_url = database_url or sqlite_database(path / "offhook.db")
         self.settings = settings
         self.timeout_s = timeout_s
         self.registry = CollectorRegistry()
@@ -123,7 +124,7 @@ class Node:
         query = sa.text("SELECT count(*) FROM deliveries WHERE status = 0")
         return int(await self.store.read(lambda connection: connection.execute(query).scalar_one()))
 
-    async def until_written(self, timeout_s: float = 15.0) -> None:
+    async def until_written(self, timeout_s: float = 40.0) -> None:
         """Wait until nothing is pending in the database."""
         deadline_s = time.monotonic() + timeout_s
         while await self.pending_count():

@@ -19,7 +19,7 @@ from offhook.domain.delivery.outcome import Outcome
 from offhook.domain.delivery.retry import DEFAULT_SCHEDULE
 from offhook.node.clock import SteadyClock
 from offhook.outbound.port import AttemptResult, OutgoingRequest
-from offhook.store.database.database import Database, sqlite_url
+from offhook.store.database.database import Database
 from offhook.store.store import Store
 from tests.delivery.node import Node, until
 
@@ -114,7 +114,7 @@ def simulate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Calla
 
     def run(story: Callable[[World], Awaitable[None]]) -> None:
         async def main() -> None:
-            world = World(tmp_path, EngineSettings("Offhook/test"), database_url=sqlite_url(tmp_path / "offhook.db"))
+            world = World(tmp_path, EngineSettings("Offhook/test"))
             await world.start()
             try:
                 await story(world)

@@ -26,7 +26,7 @@ SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND g
 async def test_attempts_under_way_when_the_lock_was_lost_undo_nothing_and_block_nothing(
     tmp_path: Path, endpoint: Endpoint, postgres: Postgres
 ) -> None:
-    url = postgres.new_database()
+    url = postgres.migrated_database()
     node = Node(tmp_path, database_url=url)
     await node.start()
     gate = asyncio.Event()
@@ -57,7 +57,7 @@ async def test_attempts_under_way_when_the_lock_was_lost_undo_nothing_and_block_
 async def test_nothing_is_begun_while_the_database_is_away_and_then_everything_is(
     tmp_path: Path, endpoint: Endpoint, postgres: Postgres
 ) -> None:
-    node = Node(tmp_path, database_url=postgres.new_database())
+    node = Node(tmp_path, database_url=postgres.migrated_database())
     await node.start()
     customer = await node.new_customer(endpoint.uri)
 

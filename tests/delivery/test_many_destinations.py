@@ -36,7 +36,7 @@ async def either(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
     url = ""
     if request.param == "postgresql":
         postgres: Postgres = request.getfixturevalue("postgres")
-        url = postgres.new_database()
+        url = postgres.migrated_database()
     node = Node(tmp_path, database_url=url)
     await node.start()
     yield node

@@ -104,7 +104,7 @@ async def test_whatever_happens_everything_arrives_in_order(
 async def test_the_same_on_postgresql(
     tmp_path: Path, endpoint: Endpoint, other_endpoint: Endpoint, postgres: Postgres, kind: str
 ) -> None:
-    node = Node(tmp_path, database_url=postgres.new_database())
+    node = Node(tmp_path, database_url=postgres.migrated_database())
     await weather(node, [endpoint, other_endpoint], random.Random(kind), kind)
 
 

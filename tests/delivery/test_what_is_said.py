@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from datetime import timedelta
 
 from structlog.testing import capture_logs
@@ -12,12 +11,7 @@ from offhook.domain.delivery.retry import RetryPolicy
 from offhook.domain.events.publication import Publication
 from tests.delivery.endpoint import Endpoint
 from tests.delivery.node import Node, until
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+from tests.ports import free_port
 
 
 async def test_why_no_answer_came_is_kept_with_the_attempt_and_logged(node: Node) -> None:

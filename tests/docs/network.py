@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.acceptance.server import free_port
+from tests.ports import free_port
 
 API, SIP, RECEIVER = "8080", "5060", ("5000", "5001")
 _HOLDS = """

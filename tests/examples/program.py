@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.ports import free_port
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PATIENCE_S = 20.0
 
@@ -69,7 +71,7 @@ class Program:
 @contextmanager
 def running(command: list[str], **environment: str) -> Iterator[Program]:
     """Runs `command` in the folder of examples until the block ends."""
-    port = _free_port()
+    port = free_port()
     settings = {"PORT": str(port), "HOST": "127.0.0.1", "PYTHONUNBUFFERED": "1", **environment}
     process = subprocess.Popen(
         command,
@@ -87,10 +89,3 @@ def running(command: list[str], **environment: str) -> Iterator[Program]:
     finally:
         process.kill()
         process.wait(10)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -14,9 +14,10 @@ import psycopg
 import pytest
 
 from tests.acceptance.receiver import Receiver
-from tests.acceptance.server import OFFHOOK, OffhookServer, clean_environment, free_port, offhook, wait_until
+from tests.acceptance.server import OFFHOOK, OffhookServer, clean_environment, offhook, wait_until
 from tests.faults.test_kill import FAST_RETRIES, Publisher, check_ledger
 from tests.faults.wire import AnswerLosingWire, Wire
+from tests.ports import free_port
 from tests.postgres import Postgres
 
 EVENT = {"type": "ledger_entry", "subject": "ledger/one", "data": {}}

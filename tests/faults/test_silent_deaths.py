@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.receiver import Receiver
-from tests.acceptance.server import OffhookServer, free_port, wait_until
+from tests.acceptance.server import OffhookServer, wait_until
+from tests.ports import free_port
 
 _FAULT = """
 from offhook.cli import main

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.server import OFFHOOK, clean_environment, free_port, offhook, wait_until
+from tests.acceptance.server import OFFHOOK, clean_environment, offhook, wait_until
+from tests.ports import free_port
 from tests.postgres import Postgres
 
 COMMANDS = {
@@ -49,14 +50,17 @@ def data(good_folder: Path, tmp_path: Path) -> Path:
 
 def refusal(command: Sequence[str], *options: str, through: Sequence[str] = ()) -> str:
     """The one line that a start that must fail prints."""
-    ended = subprocess.run(
-        [*through, str(OFFHOOK), *command, *options],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        stdin=subprocess.DEVNULL,
-        env=clean_environment(),
-    )
+    if through:
+        ended = subprocess.run(
+            [*through, str(OFFHOOK), *command, *options],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            stdin=subprocess.DEVNULL,
+            env=clean_environment(),
+        )
+    else:
+        ended = offhook(*command, *options, check=False)
     assert ended.returncode == 1, ended.stdout + ended.stderr
     assert ended.stdout == ""
     assert "Traceback" not in ended.stderr

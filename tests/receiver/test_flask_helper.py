@@ -60,6 +60,7 @@ def test_a_signed_webhook_reaches_the_view_with_every_method(
         (SECRET, timedelta(hours=-1), {}, "TIMESTAMP_TOO_NEW"),
         (SECRET, timedelta(0), {"webhook-id": "a b"}, "MALFORMED_HEADER"),
     ],
+    ids=["signature", "old", "new", "id"],
 )
 def test_anything_else_is_answered_400_with_the_reason(
     client: FlaskClient, seen: list[Seen], secret: str, age: timedelta, change: dict[str, str], reason: str

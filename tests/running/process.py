@@ -68,7 +68,7 @@ class Process:
     async def tell(self, *tells: Tell) -> Result:
         return await self.runner.tell_and_wait(*tells)
 
-    async def until_quiet(self, timeout_s: float = 5.0) -> None:
+    async def until_quiet(self, timeout_s: float = 20.0) -> None:
         """Until everything that was told is decided and nothing is pending."""
 
         def is_quiet() -> bool:
@@ -78,7 +78,7 @@ class Process:
         await until(is_quiet, "nothing is pending", timeout_s)
 
 
-async def until(condition: Callable[[], object], what: str, timeout_s: float = 5.0) -> None:
+async def until(condition: Callable[[], object], what: str, timeout_s: float = 20.0) -> None:
     """Wait until `condition`; `what` it is, for the message of a test that fails."""
     try:
         async with asyncio.timeout(timeout_s):

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from offhook.switch.asterisk.installation import command
-from tests.acceptance.server import free_port
+from tests.ports import free_port
 from tests.sipp.scenarios import write_scenario
 from tests.sipp.switches import eventually
 
@@ -69,7 +69,7 @@ async def phone(
     `options` are more of SIPp's. It is gone at the end.
     """
     arguments = (
-        *(switch, "-s", dialled, "-i", address, "-l", str(at_once or call_count), "-r", "50"),
+        *(switch, "-s", dialled, "-i", address, "-p", str(free_port()), "-l", str(at_once or call_count), "-r", "50"),
         *("-key", "caller", caller, "-key", "caller_name", caller_name, "-key", "rtp_port", str(rtp_port)),
         *options,
     )

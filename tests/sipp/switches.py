@@ -13,7 +13,7 @@ from offhook.switch.asterisk.configuration import Rtp
 from offhook.switch.asterisk.embedded import EmbeddedAsterisk
 from offhook.switch.asterisk.installation import default_root
 from offhook.switch.asterisk.process import ProcessId
-from tests.acceptance.server import free_port
+from tests.ports import free_port, voice_ports
 from tests.running import Running
 
 
@@ -32,7 +32,9 @@ class SharedAsterisk:
 
     def supervisor(self) -> EmbeddedAsterisk:
         """Somebody to start it, or adopt it."""
-        return EmbeddedAsterisk(self.folder, default_root(), sip_host="127.0.0.1", sip_port=self.sip_port)
+        return EmbeddedAsterisk(
+            self.folder, default_root(), sip_host="127.0.0.1", sip_port=self.sip_port, rtp=Rtp(*voice_ports())
+        )
 
     def stop(self) -> None:
         """End it."""
@@ -55,7 +57,9 @@ async def own_asterisk(
 ) -> AsyncIterator[EmbeddedAsterisk]:
     """An Asterisk for one test, which may do with it what it likes."""
     running = Running()
-    asterisk = EmbeddedAsterisk(folder, default_root(), sip_host=sip_host, sip_port=free_port(), rtp=rtp)
+    asterisk = EmbeddedAsterisk(
+        folder, default_root(), sip_host=sip_host, sip_port=free_port(), rtp=rtp or Rtp(*voice_ports())
+    )
     try:
         yield await running.add(asterisk)
     finally:
@@ -69,7 +73,7 @@ def process_of(pid: int) -> ProcessId:
     return process
 
 
-async def eventually(condition: Callable[[], bool | Awaitable[bool]], what: str, timeout_s: float = 15) -> None:
+async def eventually(condition: Callable[[], bool | Awaitable[bool]], what: str, timeout_s: float = 40) -> None:
     """Wait until `condition` holds; fail saying `what` did not happen."""
     deadline = time.monotonic() + timeout_s
     while True:

@@ -19,12 +19,23 @@ from offhook.store.commit.unit import Unit
 from offhook.store.database.database import Database, sqlite_url
 from offhook.store.queries import customers, destinations
 from offhook.store.store import Store
+from tests.databases import sqlite_database
 
 URI = "https://hooks.example.com/one"
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database with the schema, and without a row."""
+    if request.param == "sqlite":
+        return sqlite_database(tmp_path / "offhook.db")
+    url: str = request.getfixturevalue("postgres").migrated_database()
+    return url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database in which there is nothing yet."""
     if request.param == "sqlite":
         return sqlite_url(tmp_path / "offhook.db")
     url: str = request.getfixturevalue("postgres").new_database()

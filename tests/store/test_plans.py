@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import sqlalchemy as sa
@@ -23,6 +24,7 @@ from offhook.flows.activeflow import ACTIVEFLOW
 from offhook.store.commit.destination_rows import destinations_with_pending
 from offhook.store.commit.rows import GroupRows, Tables
 from offhook.store.commit.transaction import Transaction
+from offhook.store.database.database import Database
 from offhook.store.database.prepared import Prepared, Row
 from offhook.store.long_work import cancelling, erasing, forgetting, making_due, replay, retention
 from offhook.store.queries import backlog, deliveries, destinations
@@ -31,6 +33,7 @@ from offhook.store.queries.deliveries import list_deliveries
 from offhook.store.queries.events import list_events, newest_events
 from offhook.store.queries.stats import webhook_numbers
 from offhook.store.store import Store
+from tests.databases import sqlite_database
 from tests.store.commit.test_group_commit import publish
 from tests.store.conftest import new_customer
 
@@ -189,9 +192,40 @@ def check(found: list[str], index: str) -> None:
     assert not re.search(rf"SCAN ({many})$", text, re.MULTILINE), text
 
 
-async def filled(store: Store, customer: str) -> str:
-    """Enough that a planner has something to think about; an event's id."""
-    other = await new_customer(store)
+class Full(NamedTuple):
+    """A database with enough in it that a planner has something to think about."""
+
+    url: str
+    customer: str
+    event_id: str
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def full(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Full:
+    """One for all tests, which leave it as it is."""
+    if request.param == "sqlite":
+        url = sqlite_database(tmp_path_factory.mktemp("full") / "offhook.db")
+    else:
+        url = request.getfixturevalue("postgres").migrated_database()
+    return asyncio.run(filled(url))
+
+
+@pytest.fixture
+async def store(full: Full) -> AsyncIterator[Store]:
+    store = Store(Database(full.url))
+    await store.start()
+    yield store
+    await store.stop()
+
+
+class PlannedError(Exception):
+    """Undoes what was done for the sake of its plans."""
+
+
+async def filled(url: str) -> Full:
+    store = Store(Database(url))
+    await store.start()
+    customer, other = [await new_customer(store) for _ in range(2)]
     for number in range(10):
         await publish(store, other, 600, f"order/{number}")
         ids = await publish(store, customer, 20, f"order/{number}")
@@ -199,21 +233,28 @@ async def filled(store: Store, customer: str) -> str:
     await store.write(lambda tx: tx.connection.execute(done))
     if not store.database.is_sqlite:
         await store.write(lambda tx: tx.connection.exec_driver_sql("ANALYZE"))
-    return ids[0]
+    await store.stop()
+    return Full(url, customer, ids[0])
 
 
 @pytest.mark.parametrize("name", READS)
-async def test_reads_stay_on_their_index(store: Store, customer: str, name: str) -> None:
-    event_id = await filled(store, customer)
+async def test_reads_stay_on_their_index(store: Store, full: Full, name: str) -> None:
     query, index = READS[name]
-    found = await store.read(lambda connection: plans(connection, lambda: query(connection, customer, event_id)))
+    found = await store.read(
+        lambda connection: plans(connection, lambda: query(connection, full.customer, full.event_id))
+    )
     check(found, index)
 
 
 @pytest.mark.parametrize("name", CHANGES)
-async def test_background_work_stays_on_its_index(store: Store, name: str) -> None:
-    customer = await new_customer(store)
-    event_id = await filled(store, customer)
+async def test_background_work_stays_on_its_index(store: Store, full: Full, name: str) -> None:
     change, index = CHANGES[name]
-    found = await store.write(lambda tx: plans(tx.connection, lambda: change(tx, customer, event_id)))
+    found: list[str] = []
+
+    def planned(tx: Transaction) -> None:
+        found[:] = plans(tx.connection, lambda: change(tx, full.customer, full.event_id))
+        raise PlannedError
+
+    with pytest.raises(PlannedError):
+        await store.write(planned)
     check(found, index)

@@ -65,8 +65,8 @@ def old_rows() -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-async def upgraded(database_url: str) -> Any:
-    database = Database(database_url)
+async def upgraded(empty_url: str) -> Any:
+    database = Database(empty_url)
     with database.writer.begin() as connection:
         alembic.command.upgrade(_alembic_config(connection), "0004")
         columns = ("key", "id", "customer_id", "is_open", "channel_id", "document", "tm_create", "tm_update")
@@ -75,7 +75,7 @@ async def upgraded(database_url: str) -> Any:
         block = sa.table("key_blocks", sa.column("name"), sa.column("next_key"))
         connection.execute(sa.insert(block).values(name="calls", next_key=10_001))
     database.close()
-    store = Store(Database(database_url), NOUNS, SwitchCommand)
+    store = Store(Database(empty_url), NOUNS, SwitchCommand)
     await store.start()
     await store.write(lambda tx: customers.add_customer(tx, CUSTOMER, new_secret(), {}))
     yield store

@@ -19,6 +19,7 @@ from offhook.switch.asterisk import configuration
 from offhook.switch.asterisk.ari import AriClient
 from offhook.switch.asterisk.configuration import Rtp
 from offhook.switch.asterisk.embedded import EmbeddedAsterisk
+from tests.ports import voice_ports
 from tests.sipp.dialog import dialogs
 from tests.sipp.ear import listening
 from tests.sipp.phone import phone
@@ -99,7 +100,7 @@ async def test_beyond_loopback_nobody_is_let_in_without_an_account_and_the_start
 
 async def test_a_phone_that_dies_without_a_bye_leaves_its_call(tmp_path: Path) -> None:
     async with (
-        own_asterisk(tmp_path / "a", rtp=Rtp(timeout=timedelta(seconds=2))) as asterisk,
+        own_asterisk(tmp_path / "a", rtp=Rtp(*voice_ports(), timedelta(seconds=2))) as asterisk,
         running_node(tmp_path / "db", asterisk.endpoint) as node,
     ):
         async with listening() as ear, phone("falls_silent", asterisk.sip, tmp_path / "s", rtp_port=ear.port) as p:
@@ -112,7 +113,7 @@ async def test_a_phone_that_dies_without_a_bye_leaves_its_call(tmp_path: Path) -
 
 
 async def test_a_call_on_hold_has_a_time_of_its_own(tmp_path: Path) -> None:
-    rtp = Rtp(timeout=timedelta(seconds=3), timeout_on_hold=timedelta(seconds=6))
+    rtp = Rtp(*voice_ports(), timedelta(seconds=3), timedelta(seconds=6))
     async with (
         own_asterisk(tmp_path / "a", rtp=rtp) as asterisk,
         running_node(tmp_path / "db", asterisk.endpoint) as node,
@@ -127,7 +128,7 @@ async def test_a_call_on_hold_has_a_time_of_its_own(tmp_path: Path) -> None:
 
 
 async def test_nothing_is_ended_when_the_time_is_off(tmp_path: Path) -> None:
-    never = Rtp(timeout=timedelta(0), timeout_on_hold=timedelta(0))
+    never = Rtp(*voice_ports(), timedelta(0), timedelta(0))
     async with own_asterisk(tmp_path / "a", rtp=never):
         written = (tmp_path / "a" / "etc" / "pjsip.conf").read_text()
         assert "rtp_timeout=0\n" in written

@@ -44,8 +44,8 @@ from offhook.switch.asterisk.answers import outcome_of
 from offhook.switch.asterisk.ari import APPLICATION, AriAnswer, AriClient, AriEndpoint, SwitchUnavailableError
 from offhook.switch.asterisk.commands import AriCommands
 from offhook.switch.asterisk.inputs import callers_in, created_in
-from tests.acceptance.server import free_port
 from tests.domain.switch.test_commands import KINDS, sample
+from tests.ports import free_port
 from tests.sipp.phone import called_phone
 from tests.sipp.stage import SWITCH, Stage, command, staged
 from tests.sipp.switches import SharedAsterisk

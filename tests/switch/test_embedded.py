@@ -27,7 +27,7 @@ from offhook.switch.asterisk.configuration import AsteriskPorts, Rtp
 from offhook.switch.asterisk.embedded import EmbeddedAsterisk
 from offhook.switch.asterisk.installation import default_root
 from offhook.switch.asterisk.switch import AsteriskSwitch
-from tests.acceptance.server import free_port
+from tests.ports import free_port
 from tests.running import Running
 from tests.sipp.switches import eventually, own_asterisk, process_of
 

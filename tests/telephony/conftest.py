@@ -22,7 +22,7 @@ from offhook.running.runner import Runner
 from offhook.running.timers import Timers
 from offhook.store.commit.committed import Committed
 from offhook.store.commit.transaction import Transaction
-from offhook.store.database.database import Database, sqlite_url
+from offhook.store.database.database import Database
 from offhook.store.queries.customers import add_customer, oldest_active_customer
 from offhook.store.store import Store
 from offhook.switch.asterisk.ari import AriEndpoint
@@ -30,6 +30,7 @@ from offhook.switch.asterisk.switch import AsteriskSwitch
 from offhook.telephony.calls import CallService
 from offhook.telephony.nouns import COMMAND_TYPE, NOUNS
 from offhook.telephony.settings import CallSettings
+from tests.databases import sqlite_database
 from tests.running import Running
 from tests.sipp.switches import SharedAsterisk, eventually
 
@@ -82,7 +83,7 @@ class Node:
         """What the last event of a type said."""
         return next(data for name, data in reversed(self.events) if name == type_)
 
-    async def saw(self, type_: str, count: int = 1, timeout_s: float = 15) -> dict[str, Any]:
+    async def saw(self, type_: str, count: int = 1, timeout_s: float = 40) -> dict[str, Any]:
         """Wait for the event; what it said."""
         await eventually(lambda: self.types().count(type_) >= count, f"{count} {type_}: {self.types()}", timeout_s)
         return self.last(type_)
@@ -116,7 +117,7 @@ async def running_node(
 ) -> AsyncIterator[Node]:
     """A node that is connected, on a file or a URL. It ends gracefully, unless the test has killed it (see `die`)."""
     running = Running()
-    url = database if isinstance(database, str) else sqlite_url(database)
+    url = database if isinstance(database, str) else sqlite_database(database)
     store = await running.add(Store(Database(url), NOUNS, COMMAND_TYPE))
     customer_id = await store.read(_first_customer) or new_uuid()
 

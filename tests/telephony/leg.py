@@ -52,13 +52,14 @@ from offhook.domain.switch.inputs import (
 )
 from offhook.running.lanes import Lanes
 from offhook.running.runner import Runner
-from offhook.store.database.database import Database, sqlite_url
+from offhook.store.database.database import Database
 from offhook.store.noun_tables import noun_table
 from offhook.store.queries.customers import add_customer
 from offhook.store.store import Store
 from offhook.switch.asterisk.ari import AriEndpoint
 from offhook.switch.asterisk.switch import NAME as SWITCH
 from offhook.switch.asterisk.switch import AsteriskSwitch
+from tests.databases import sqlite_database
 from tests.running import Running
 from tests.sipp.switches import eventually
 from tests.telephony.killed_node import kill_around, note_requests
@@ -203,7 +204,7 @@ class LegNode:
 async def leg_node(database: Path, endpoint: AriEndpoint) -> AsyncIterator[LegNode]:
     """A node that is connected."""
     running = Running()
-    store = await running.add(Store(Database(sqlite_url(database)), registry(LEG), SwitchCommand))
+    store = await running.add(Store(Database(sqlite_database(database)), registry(LEG), SwitchCommand))
     await store.write(lambda tx: noun_table("leg", sa.MetaData()).create(tx.connection, checkfirst=True))
     node = LegNode(store, endpoint)
     await node.take_up()

@@ -88,7 +88,7 @@ class Telephony:
         self.calls = CallService(store, runner, lanes, timers, self.switch, self._owner_of_number, settings)
         self.services = (runner, lanes, timers, self.calls)
 
-    async def saw(self, type_: str, count: int = 1, patience_s: float = 10) -> None:
+    async def saw(self, type_: str, count: int = 1, patience_s: float = 40) -> None:
         await until(lambda: self.types.count(type_) >= count, f"{count} {type_}: {self.types[-10:]}", patience_s)
 
     def slow_look(self, seconds: float = 0.3) -> None:
@@ -118,7 +118,7 @@ class Telephony:
         self.types += [event.type for event in committed.events if event.subject.startswith("call/")]
 
 
-async def until(condition: Callable[[], bool], what: str, patience_s: float = 10) -> None:
+async def until(condition: Callable[[], bool], what: str, patience_s: float = 40) -> None:
     deadline = asyncio.get_running_loop().time() + patience_s
     while not condition():
         assert asyncio.get_running_loop().time() < deadline, what

@@ -22,7 +22,7 @@ async def test_a_call_goes_on_when_the_database_is_back(
     """It was just answered: nothing more is commanded before that is committed."""
     async with (
         listening() as ear,
-        running_node(postgres.new_database(), asterisk.endpoint) as node,
+        running_node(postgres.migrated_database(), asterisk.endpoint) as node,
         phone("waits_for_bye", asterisk.sip, tmp_path / "sipp", rtp_port=ear.port) as p,
     ):
         await node.saw("call_ringing")
@@ -44,7 +44,7 @@ async def test_a_call_goes_on_when_the_database_is_back(
 async def test_a_call_that_ends_meanwhile_has_its_end_and_its_moment(
     asterisk: SharedAsterisk, tmp_path: Path, postgres: Postgres
 ) -> None:
-    async with running_node(postgres.new_database(), asterisk.endpoint) as node:
+    async with running_node(postgres.migrated_database(), asterisk.endpoint) as node:
         async with phone("caller_hangs_up", asterisk.sip, tmp_path / "sipp", pause_ms=2500) as p:
             await node.saw("call_updated")
             postgres.stop()

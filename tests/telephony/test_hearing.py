@@ -12,7 +12,7 @@ import pytest
 from offhook.domain.step import Done, Unavailable
 from offhook.domain.switch.commands import HangUp
 from offhook.domain.switch.inputs import ChannelArrived, ChannelGone, ChannelRinging
-from offhook.store.database.database import sqlite_url
+from tests.databases import sqlite_database
 from tests.faults.wire import AnswerLosingWire
 from tests.postgres import Postgres
 from tests.telephony.played import PATIENT, SWITCH, Telephony, caller, telephony
@@ -23,7 +23,7 @@ SETTLED_S = 0.5
 
 @pytest.fixture
 def url(tmp_path: Path) -> str:
-    return sqlite_url(tmp_path / "db")
+    return sqlite_database(tmp_path / "db")
 
 
 async def arrives_while_everything_is_read_again(node: Telephony) -> None:
@@ -68,7 +68,7 @@ async def test_a_call_that_ended_while_everything_was_read_again_is_over(url: st
 async def test_lost_commit_answers_leave_no_ghosts(postgres: Postgres) -> None:
     """A group in doubt is run again right after everything came to be unknown."""
     wire = AnswerLosingWire(postgres.port, carried_out=False)
-    url = postgres.new_database().replace(f":{postgres.port}/", f":{wire.port}/")
+    url = postgres.migrated_database().replace(f":{postgres.port}/", f":{wire.port}/")
     async with telephony(url) as node:
         for number in range(100):
             node.switch.tell(ChannelArrived(caller(f"c{number}")))

@@ -111,8 +111,8 @@ async def test_what_was_answered_survives_kill_9(database_url: str) -> None:
     await again.stop()
 
 
-async def test_migrations_make_exactly_the_schema(database_url: str) -> None:
-    store = Store(Database(database_url))
+async def test_migrations_make_exactly_the_schema(empty_url: str) -> None:
+    store = Store(Database(empty_url))
     await store.start()
     with store.database.reader.connect() as connection:
         difference = compare_metadata(MigrationContext.configure(connection), schema.metadata)
@@ -142,14 +142,14 @@ async def test_a_file_of_the_first_version_is_upgraded_with_all_that_is_in_it(tm
     await store.stop()
 
 
-async def test_what_the_first_version_left_behind_is_forgotten_after_the_upgrade(database_url: str) -> None:
-    database = Database(database_url)
+async def test_what_the_first_version_left_behind_is_forgotten_after_the_upgrade(empty_url: str) -> None:
+    database = Database(empty_url)
     with database.writer.begin() as connection:
         alembic.command.upgrade(_alembic_config(connection), "0001")
         for statement in LEFT_BEHIND.split(";"):
             connection.execute(sa.text(statement))
     database.close()
-    store = Store(Database(database_url))
+    store = Store(Database(empty_url))
     await store.start()
     assert [row[0] for row in rows(store, "SELECT id FROM calls ORDER BY id")] == ["kept", "live"]
     assert rows(store, "SELECT key FROM uris WHERE tm_replaced IS NOT NULL") == [(1,)]
@@ -169,10 +169,8 @@ async def test_a_database_of_a_newer_version_is_left_alone(database_url: str) ->
     database.close()
 
 
-async def test_a_migration_that_fails_leaves_the_old_version(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    database = Database(database_url)
+async def test_a_migration_that_fails_leaves_the_old_version(empty_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    database = Database(empty_url)
     upgrade = alembic.command.upgrade
 
     def break_off(*arguments: object) -> None:
