@@ -3,9 +3,11 @@ SHELL := /bin/bash
 BIN := .venv/bin
 DATA ?= data
 SIP ?= 127.0.0.1:5060
+# How many tests run side by side: most of them wait, for phones and for servers that start.
+WORKERS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run call check test test-all bench docs clean
+.PHONY: help setup setup-test run call lint check test test-all bench docs clean
 
 help: ## This list
 	@echo "Offhook: events that never get lost. What you can do:"; echo
@@ -25,19 +27,21 @@ call: ## Dial the running Offhook once with SIPp, talk for eight seconds, hang u
 	@scripts/setup.sh call
 	@$(BIN)/python scripts/call.py --data $(DATA) $(SIP)
 
-check: setup-test ## Format, lint, types, layers, and the tests without a network or a process
+lint: setup-test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/mypy --python-version 3.10 -p offhook.receiver
 	$(BIN)/lint-imports
+
+check: lint ## Format, lint, types, layers, and the tests without a network or a process
 	$(BIN)/pytest -q tests/domain tests/core tests/test_settings.py tests/test_docs.py
 
-test: setup-test ## Set up and run everything that CI runs
-	@$(MAKE) --no-print-directory check
-	$(BIN)/pytest
+test: lint ## Set up and run everything that CI runs
+	$(BIN)/pytest -m "not alone" --numprocesses $(WORKERS) --dist worksteal --durations 30
+	$(BIN)/pytest -m alone
 
-test-all: setup-test ## As test, with many more rounds of killing and of hostile input
+test-all: ## As test, with many more rounds of killing and of hostile input
 	OFFHOOK_TEST_ROUNDS=20 $(MAKE) --no-print-directory test
 
 bench: setup-test ## Figures: events per second, latency, CPU and memory with a backlog of a million; what a decision costs

@@ -19,11 +19,11 @@ from tests.examples.conftest import node as node
 from tests.examples.program import EXAMPLES, running
 from tests.examples.test_node_library import answers_of
 from tests.ports import free_port
+from tests.rounds import IS_LONG
 from tests.sipp.phone import sipp_command
 
 SCENARIO = Path(__file__).parents[2] / "scripts" / "call.xml"
 WHOLE_CALL = ["call_created", "call_ringing", "call_answered", "call_updated", "call_updated", "call_hungup"]
-IS_LONG = int(os.environ.get("OFFHOOK_TEST_ROUNDS", "2")) > 2
 # One for each of its actions: it rings, is answered, hears the greeting, and then itself.
 WHOLE_FLOW = ["activeflow_created", *["activeflow_updated"] * 4, "activeflow_deleted"]
 

@@ -114,6 +114,7 @@ def test_after_nohup_a_terminal_that_is_closed_ends_nothing(server: OffhookServe
     assert server.stop() == 0
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("gap_s", [0.01, 0.03, 0.1, 0.2, 0.3])
 def test_a_signal_that_comes_twice_at_a_quick_stop_ends_well(server: OffhookServer, gap_s: float) -> None:
     assert server.process is not None

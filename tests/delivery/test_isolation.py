@@ -8,12 +8,15 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
 from offhook.delivery.memory import MemoryLimits
 from offhook.domain.delivery.retry import RetryPolicy
 from tests.delivery.endpoint import Endpoint, Request
 from tests.delivery.node import Node, until
 
 
+@pytest.mark.alone
 async def test_a_hanging_destination_beside_nine_healthy_ones(tmp_path: Path, endpoint: Endpoint) -> None:
     node = Node(tmp_path, timeout_s=0.6)
     await node.start()
@@ -58,6 +61,7 @@ async def test_no_more_than_its_slots_are_used_for_one_destination(node: Node, e
     assert endpoint.max_busy_count == 32
 
 
+@pytest.mark.alone
 async def test_retry_after_is_honoured(node: Node, endpoint: Endpoint) -> None:
     endpoint.answer = lambda request: (
         200 if request.attempt > 1 else b"HTTP/1.1 429 X\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"
@@ -70,6 +74,7 @@ async def test_retry_after_is_honoured(node: Node, endpoint: Endpoint) -> None:
     assert [attempt.outcome for attempt in await node.attempts(customer, event_id)] == ["throttled", "succeeded"]
 
 
+@pytest.mark.alone
 async def test_a_tenant_with_a_long_queue_beside_one_with_a_single_event(
     node: Node, endpoint: Endpoint, other_endpoint: Endpoint
 ) -> None:
@@ -134,6 +139,7 @@ async def test_memory_is_bounded_over_all_destinations(tmp_path: Path, endpoint:
     assert len(endpoint.accepted) == 1_500
 
 
+@pytest.mark.alone
 async def test_one_blocked_subject_with_thousands_of_events_costs_the_others_nothing(
     node: Node, endpoint: Endpoint
 ) -> None:

@@ -26,6 +26,7 @@ from tests.delivery.endpoint import Endpoint, Request
 from tests.delivery.node import Node, until
 from tests.delivery.test_races import weather
 from tests.postgres import Postgres
+from tests.rounds import STORMS
 
 SLOW = RetryPolicy(schedule=(timedelta(hours=1),) * 11)
 
@@ -202,11 +203,12 @@ async def test_a_held_destination_is_forgotten_and_gets_everything_when_it_is_en
     await until(lambda: len(endpoint.accepted) == 6, "the replayed ones")
 
 
+@pytest.mark.parametrize("seed", STORMS[1:])
 @pytest.mark.parametrize("kind", ["plain", "erasing", "repeating"])
 async def test_whatever_happens_everything_arrives_in_order_while_queues_are_forgotten_all_the_time(
-    tmp_path: Path, endpoint: Endpoint, other_endpoint: Endpoint, kind: str, swept: None
+    tmp_path: Path, endpoint: Endpoint, other_endpoint: Endpoint, seed: int, kind: str, swept: None
 ) -> None:
-    await weather(Node(tmp_path), [endpoint, other_endpoint], random.Random(kind), kind)
+    await weather(Node(tmp_path), [endpoint, other_endpoint], random.Random(f"{kind}{seed}"), kind)
 
 
 async def test_what_another_wrote_while_a_commit_was_not_answered_is_delivered(

@@ -6,6 +6,8 @@ import asyncio
 import random
 from datetime import timedelta
 
+import pytest
+
 from offhook.delivery.memory import MemoryLimits
 from offhook.domain.delivery.retry import RetryPolicy
 from tests.delivery.endpoint import Endpoint, Request
@@ -40,6 +42,7 @@ async def test_the_same_with_hardly_any_memory(node: Node, endpoint: Endpoint) -
     assert node.engine.queue_lengths() == (0, 0)
 
 
+@pytest.mark.alone
 async def test_later_events_wait_for_the_hold_and_then_pass_and_other_subjects_never_wait(
     node: Node, endpoint: Endpoint
 ) -> None:

@@ -36,7 +36,7 @@ async def test_a_stop_interrupts_what_hangs_and_that_was_no_attempt(tmp_path: Pa
     await until(lambda: endpoint.requests, "the attempt")
     began_s = time.monotonic()
     await node.stop()
-    assert time.monotonic() - began_s < 2
+    assert time.monotonic() - began_s < 10
     endpoint.answer = lambda request: 200
     await node.start()
     await node.until_written()
@@ -132,7 +132,7 @@ async def test_a_stop_ends_also_while_the_database_cannot_be_written(tmp_path: P
     await until(lambda: endpoint.accepted, "it succeeds")
     began_s = time.monotonic()
     await node.stop()
-    assert time.monotonic() - began_s < 5
+    assert time.monotonic() - began_s < 10
     await node.start()
     await node.until_written()
     # It could not be written down, so that it is sent once more, under the same id.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
 
 from tests.acceptance.receiver import Receiver
+from tests.rounds import ROUNDS
 
 
 @pytest.fixture
@@ -15,9 +15,6 @@ def receiver() -> Iterator[Receiver]:
     receiver = Receiver()
     yield receiver
     receiver.close()
-
-
-ROUNDS = int(os.environ.get("OFFHOOK_TEST_ROUNDS", "6"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

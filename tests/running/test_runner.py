@@ -96,6 +96,7 @@ async def test_the_database_is_away_in_mid_call_and_the_order_is_kept(database: 
     assert texts(database) == ["before", *map(str, range(300)), "after"]
 
 
+@pytest.mark.alone
 async def test_the_pause_between_two_tries_grows_up_to_a_bound(
     database: MemoryDatabase, begin: Begin, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import random
 import re
 import socket
@@ -25,11 +24,11 @@ from offhook.switch.asterisk import configuration
 from offhook.switch.asterisk.ari import APPLICATION, AriEndpoint
 from offhook.switch.asterisk.embedded import EmbeddedAsterisk
 from offhook.switch.asterisk.watch import AsteriskWatch
+from tests.rounds import IS_LONG
 from tests.running import Running
 from tests.sipp.phone import phone
 from tests.sipp.switches import eventually, own_asterisk
 
-IS_LONG = int(os.environ.get("OFFHOOK_TEST_ROUNDS", "2")) > 2
 CUTS = 500 if IS_LONG else 100
 PHONES = [f"phone{number}" for number in range(8)]
 EVERYTHING = {"app": APPLICATION, "subscribeAll": "true"}

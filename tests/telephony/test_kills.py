@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import sys
 from asyncio.subprocess import Process
 from collections import Counter
@@ -27,6 +26,7 @@ from offhook.domain.switch.commands import (
 from offhook.store.queries.events import list_events
 from offhook.store.store import Store
 from offhook.switch.asterisk.ari import AriClient
+from tests.rounds import IS_LONG
 from tests.sipp.ear import listening
 from tests.sipp.phone import called_phone, phone
 from tests.sipp.switches import SharedAsterisk, eventually
@@ -39,7 +39,6 @@ KINDS = (
     *("Follow", "Ring", "Answer", "Play", "CreateBridge", "Create", "AddToBridge", "Dial"),
     *("HangUp", "DestroyBridge"),
 )
-IS_LONG = int(os.environ.get("OFFHOOK_TEST_ROUNDS", "2")) > 2
 ROOT = Path(__file__).parents[2]
 # Create, Dial, and what a leg is commanded then.
 ERRAND_COUNT = 12

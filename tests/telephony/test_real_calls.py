@@ -22,6 +22,7 @@ from offhook.switch.asterisk.ari import AriClient
 from offhook.switch.asterisk.switch import NAME as SWITCH
 from offhook.telephony.no_switch import NoCalls, end_open_calls
 from offhook.telephony.settings import CallSettings
+from tests.rounds import IS_LONG
 from tests.sipp.ear import listening
 from tests.sipp.phone import phone
 from tests.sipp.proxy import Proxy
@@ -34,7 +35,7 @@ WHOLE_FLOW = ["activeflow_created", *["activeflow_updated"] * 4, "activeflow_del
 
 
 # How often the stream is cut while calls begin and end.
-CUTS = 12 if int(os.environ.get("OFFHOOK_TEST_ROUNDS", "2")) > 2 else 4
+CUTS = 12 if IS_LONG else 4
 
 
 async def nothing_left(asterisk: SharedAsterisk) -> None:
@@ -75,7 +76,7 @@ async def test_a_call_is_answered_and_the_caller_hangs_up(asterisk: SharedAsteri
         times = [last.tm_create, last.tm_ringing, last.tm_progressing, last.action.tm_execute, last.tm_hangup]
         moments = [datetime.fromisoformat(str(time)) for time in times]
         assert moments == sorted(moments)
-        assert timedelta(seconds=0.25) < moments[2] - moments[1] < timedelta(seconds=2)
+        assert timedelta(seconds=0.25) < moments[2] - moments[1] < timedelta(seconds=5)
         assert [msgspec.to_builtins(call) for call in await node.all_calls()] == [hungup]
     await nothing_left(asterisk)
 
@@ -185,7 +186,7 @@ async def test_what_is_said_comes_back(asterisk: SharedAsterisk, tmp_path: Path)
 async def test_the_echo_follows_the_greeting_at_once_in_each_of_twenty_calls(
     asterisk: SharedAsterisk, tmp_path: Path
 ) -> None:
-    """The fault was two seconds; measured are 65 to 100 ms, also on a busy machine."""
+    """The fault was two seconds; measured are 65 to 100 ms, and three times that beside other tests."""
     gaps_s = []
     async with running_node(tmp_path / "db", asterisk.endpoint) as node:
         for number in range(20):
@@ -201,7 +202,7 @@ async def test_the_echo_follows_the_greeting_at_once_in_each_of_twenty_calls(
                 await p.done()
                 await node.saw("call_hungup", number + 1)
     print(f"from the greeting's end to the own voice: at most {max(gaps_s) * 1000:.0f} ms")
-    assert max(gaps_s) < 0.3
+    assert max(gaps_s) < 1
 
 
 async def test_without_a_server_callers_hear_503(asterisk: SharedAsterisk, tmp_path: Path) -> None:

@@ -108,6 +108,7 @@ def test_a_revoked_key_is_a_401_and_not_a_guess(server: OffhookServer) -> None:
     assert publish(server, WRONG) == 401
 
 
+@pytest.mark.alone
 def test_failed_log_ins_cost_more_and_more_time_and_only_their_address(server: OffhookServer) -> None:
     name, password = server.credentials["username"], server.credentials["password"]
     assert [log_in(server, name, "wrong") for _ in range(5)] == [(400, None)] * 5

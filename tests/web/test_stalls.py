@@ -16,6 +16,8 @@ import pytest
 from tests.acceptance.server import OffhookServer
 from tests.web.conftest import Person
 
+pytestmark = pytest.mark.alone
+
 # The server's own share is some 20 ms; the rest is for a machine that does other work as well. Read in one go, such a
 # batch made everybody wait for more than two seconds.
 _LONGEST_S = 0.8

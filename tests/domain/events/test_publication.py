@@ -222,11 +222,13 @@ def steps_s(body: bytes) -> Iterator[float]:
 
 
 # A third of the bound where nobody else works; reading such an event in one go takes eighty milliseconds.
+@pytest.mark.alone
 @pytest.mark.parametrize("kind", DENSE)
 def test_no_step_of_a_16_mib_batch_takes_long(kind: str) -> None:
     assert longest_step_s(b"[" + b",".join([event('{"a":' + DENSE[kind] + "}")] * 20) + b"]") < 0.02
 
 
+@pytest.mark.alone
 def test_no_step_of_a_call_with_thousands_of_fields_takes_long() -> None:
     data = json.dumps({"id": "a"} | {f"{number}": "" for number in range(18_000)})
     body = ("[" + ",".join(['{"type":"call_created","data":' + data + "}"] * 20) + "]").encode()

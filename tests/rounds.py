@@ -1,0 +1,19 @@
+"""How often what is left to chance is done: a little in `make test`, a lot in `make test-all`, which sets
+OFFHOOK_TEST_ROUNDS."""
+
+from __future__ import annotations
+
+import os
+
+_GIVEN = int(os.environ.get("OFFHOOK_TEST_ROUNDS", "0"))
+
+ROUNDS = _GIVEN or 6
+"""Of a server that is killed, and the like."""
+
+IS_LONG = _GIVEN > 2
+
+STORMS = range(50 if IS_LONG else 2)
+"""The seeds of a storm."""
+
+EXAMPLES = 100 if IS_LONG else 12
+"""Requests to each operation of the API."""
