@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -19,6 +20,9 @@ class Received:
     def __init__(self, method: str, path: str, headers: dict[str, str], body: bytes) -> None:
         self.method, self.path, self.headers, self.body = method, path, headers, body
         self.event: dict[str, Any] = json.loads(body)
+        self.at_s = time.monotonic()
+        self.answered = 0
+        """The status that was sent back; 0 while none is decided on."""
 
     @property
     def id(self) -> str:
@@ -35,6 +39,10 @@ class Received:
     @property
     def sequence(self) -> int:
         return int(self.headers["offhook-sequence"])
+
+    @property
+    def attempt(self) -> int:
+        return int(self.headers["offhook-attempt"])
 
 
 class Receiver:
@@ -55,7 +63,8 @@ class Receiver:
                 received = Received(self.command, self.path, headers, body)
                 with owner._lock:
                     owner.received.append(received)
-                self.send_response(owner.answer(received))
+                received.answered = owner.answer(received)
+                self.send_response(received.answered)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 

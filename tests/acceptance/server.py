@@ -118,7 +118,13 @@ class OffhookServer:
             assert self.process.poll() is None, f"the server ended:\n{self.log.read_text()[-3000:]}"
             return self.request("GET", "/readyz")[0] == 200
 
-        wait_until(answers, "the server is ready")
+        try:
+            wait_until(answers, "the server is ready")
+        except BaseException:
+            # No fixture ends what did not come so far.
+            if self.process is not None:
+                self.process.kill()
+            raise
 
     def kill(self) -> None:
         """kill -9."""

@@ -78,9 +78,13 @@ def wait_for(receiver: Receiver, event_type: str) -> None:
     wait_until(lambda: event_type in types(receiver), f"{event_type} arrives")
 
 
-def the_end(receiver: Receiver) -> dict[str, str]:
+def the_end(server: PhoneServer, receiver: Receiver) -> dict[str, str]:
     """The one call_hungup there is, and nothing after it."""
     wait_for(receiver, "call_hungup")
+    if server.process is not None and server.process.poll() is None:
+        (last,) = server.ask("POST", "/v1.0/events", {"type": "last", "data": {}})["ids"]
+        wait_until(lambda: any(one.id == last for one in receiver.snapshot()), "one that comes later arrives")
+        wait_until(lambda: server.ask("GET", "/v1.0/webhook_stats")["pending"] == 0, "nothing is on its way")
     assert types(receiver).count("call_hungup") == 1
     assert types(receiver)[-1] == "call_hungup"
     data: dict[str, str] = arrivals(receiver)[-1].event["data"]
@@ -106,7 +110,7 @@ def test_a_dialled_number_becomes_signed_webhooks_in_order(
     server: PhoneServer, receiver: Receiver, tmp_path: Path, node: str
 ) -> None:
     assert server.dial(tmp_path, talk_s=2.5).wait(40) == 0
-    end = the_end(receiver)
+    end = the_end(server, receiver)
     assert types(receiver) == WHOLE_CALL
     wait_until(lambda: "activeflow_deleted" in types(receiver, "activeflow"), "the end of its flow")
     assert types(receiver, "activeflow") == WHOLE_FLOW
@@ -137,7 +141,7 @@ def test_we_hang_up(server: PhoneServer, receiver: Receiver, tmp_path: Path) -> 
     wait_for(receiver, "call_answered")
     (call,) = server.ask("GET", "/v1.0/calls")["result"]
     assert server.ask("POST", f"/v1.0/calls/{call['id']}/hangup")["status"] == "terminating"
-    end = the_end(receiver)
+    end = the_end(server, receiver)
     assert (end["hangup_by"], end["hangup_reason"]) == ("local", "normal")
     phone.kill()
     phone.wait()
@@ -153,7 +157,7 @@ def test_killing_the_server_in_mid_call_loses_nothing_of_it(
     server.start()
     assert server.asterisk_pid() == asterisk
     assert phone.wait(40) == 0
-    end = the_end(receiver)
+    end = the_end(server, receiver)
     assert (end["hangup_by"], end["hangup_reason"]) == ("remote", "normal")
 
 
@@ -165,7 +169,7 @@ def test_a_call_that_ends_while_the_server_is_dead_is_told_at_its_next_start(
     server.kill()
     assert phone.wait(40) == 0
     server.start()
-    assert the_end(receiver)["status"] == "hangup"
+    assert the_end(server, receiver)["status"] == "hangup"
 
 
 def test_killing_asterisk_in_mid_call_ends_the_call_once(
@@ -174,7 +178,7 @@ def test_killing_asterisk_in_mid_call_ends_the_call_once(
     phone = server.dial(tmp_path, talk_s=30)
     wait_for(receiver, "call_answered")
     os.kill(server.asterisk_pid(), signal.SIGKILL)
-    assert the_end(receiver)["hangup_by"] == "remote"
+    assert the_end(server, receiver)["hangup_by"] == "remote"
     phone.kill()
     phone.wait()
     wait_until(lambda: server.request("GET", "/readyz")[0] == 200, "a new Asterisk is connected")
@@ -187,7 +191,7 @@ def test_a_stop_ends_calls_and_says_so(server: PhoneServer, receiver: Receiver, 
     wait_for(receiver, "call_answered")
     asterisk = server.asterisk_pid()
     assert server.stop() == 0
-    end = the_end(receiver)
+    end = the_end(server, receiver)
     assert (end["hangup_by"], end["hangup_reason"]) == ("local", "normal")
     assert not Path(f"/proc/{asterisk}").exists()
     phone.kill()

@@ -236,6 +236,8 @@ async def test_what_failed_goes_to_the_new_uri_at_once_and_not_once_more_to_the_
     await node.point(customer, other_endpoint.uri)
     await until(lambda: len(other_endpoint.accepted) == count, "all of them", 30)
     assert {request.id for request in other_endpoint.accepted} == set(ids)
+    await node.publish(customer, ["call/last"])
+    await until(lambda: len(other_endpoint.accepted) == count + 1, "one that comes later")
     assert endpoint.requests == []
 
 

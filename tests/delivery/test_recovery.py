@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import Counter
 from datetime import timedelta
 from pathlib import Path
 
@@ -105,12 +106,58 @@ async def test_while_the_database_cannot_be_written_attempts_are_kept_bounded_an
     await until(lambda: node.engine.queue_lengths()[1] == 0, "no attempt begins any more")
     asked = len(endpoint.requests)
     assert asked <= 50 + 32
-    await asyncio.sleep(0.3)
-    assert len(endpoint.requests) == asked
+    idle_s = time.monotonic()
+    await asyncio.sleep(0.3)  # in which nothing is to happen
+    here_s = time.monotonic()
     await make_readonly(node, readonly=False)
     await node.until_written()
     assert len(endpoint.accepted) == 400
+    assert not any(idle_s < request.at_s < here_s for request in endpoint.requests)
     endpoint.check_order()
+
+
+async def test_what_comes_again_after_a_kill_is_what_was_in_flight_or_not_written(
+    tmp_path: Path, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So it is never more than fits into the slots of a destination and among the records that wait to be written."""
+    monkeypatch.setattr(recorder, "MAX_UNWRITTEN", 50)
+    node = Node(tmp_path, timeout_s=60)
+    await node.start()
+    customer = await node.new_customer(endpoint.uri)
+    for _ in range(10):
+        await node.publish(customer, [f"call/{number}" for number in range(40)])
+    await node.until_written()
+    gate = asyncio.Event()
+
+    async def answer(request: Request) -> int:
+        if request.subject.startswith("slow/"):
+            await gate.wait()
+        return 200
+
+    endpoint.answer = answer
+    await node.publish(customer, [f"slow/{number}" for number in range(8)])
+    await until(lambda: len(endpoint.requests) == 408, "eight are in flight")
+    for _ in range(10):
+        await node.publish(customer, [f"call/{number}" for number in range(40)])
+    await make_readonly(node, readonly=True)
+    await until(lambda: node.recorder.is_full, "no more is begun")
+    await until(lambda: node.engine.queue_lengths()[1] == 8, "only the eight are under way")
+    recorded = {row.event_id for row in await node.deliveries(customer, "succeeded")}
+    begun = {request.id for request in endpoint.requests}
+    for service in (node.engine, node.recorder):
+        await node.running.abandon(service)
+    await node.stop()
+    gate.set()
+    node = Node(tmp_path, timeout_s=60)
+    await node.start()
+    await node.until_written()
+    ids = Counter(request.id for request in endpoint.requests)
+    assert len(ids) == 808
+    again = {event_id for event_id, count in ids.items() if count > 1}
+    assert again == begun - recorded
+    assert 50 <= len(again) - 8 <= 50 + 32
+    assert set(ids.values()) <= {1, 2}
+    await node.stop()
 
 
 async def test_a_stop_ends_also_while_the_database_cannot_be_written(tmp_path: Path, endpoint: Endpoint) -> None:

@@ -65,6 +65,13 @@ class Stage:
         """Wait for so many events of that type about that thing."""
         await eventually(lambda: self.count(type_, thing_id) >= count, f"{count} {type_} of {thing_id}")
 
+    async def beat(self, channel_id: str) -> None:
+        """Wait until an event of our own about this channel is heard: all that was before is then heard, too."""
+        name = f"beat-{new_uuid()}"
+        query = {"application": APPLICATION, "source": f"channel:{channel_id}"}
+        await self.ari.ask("POST", "events", "user", name, query=query)
+        await eventually(lambda: any(event.get("eventname") == name for event in self.events), "the beat is heard")
+
     async def state_of(self, channel_id: str) -> str:
         """A channel's state as Asterisk has it; empty if there is no such channel."""
         answer = await self.ari.ask("GET", "channels", channel_id)

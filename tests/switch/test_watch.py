@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,10 +22,17 @@ async def test_one_that_lets_nobody_connect_is_started_anew(tmp_path: Path) -> N
     async with own_asterisk(tmp_path / "a") as asterisk:
         before = asterisk.pid
         connected = True
+        looks: list[float] = []
+
+        def is_connected() -> bool:
+            looks.append(time.monotonic())
+            return connected
+
         running = Running()
-        await running.add(AsteriskWatch(asterisk, lambda: connected, patience_s=5))
+        await running.add(AsteriskWatch(asterisk, is_connected, patience_s=2))
         os.kill(before, signal.SIGSTOP)
-        await asyncio.sleep(1)
+        stopped_s = time.monotonic()
+        await eventually(lambda: bool(looks) and looks[-1] > stopped_s + 3, "it has looked for long")
         assert asterisk.pid == before
         connected = False
         await eventually(lambda: asterisk.pid != before, "it is started anew")

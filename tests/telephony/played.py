@@ -79,6 +79,8 @@ class Telephony:
         self.types: list[str] = []
         self.customer_id = new_uuid()
         self.owner_delay_s = 0.0
+        self.slow_count = 0
+        """How many slow looks are over."""
         self.takes_calls = True
         self.switch = PlayedSwitch()
         store.subscribe(self._note)
@@ -91,6 +93,20 @@ class Telephony:
     async def saw(self, type_: str, count: int = 1, patience_s: float = 40) -> None:
         await until(lambda: self.types.count(type_) >= count, f"{count} {type_}: {self.types[-10:]}", patience_s)
 
+    async def looked(self) -> None:
+        """Wait until a slow look is over, and whatever came before that is heard."""
+        await until(lambda: self.slow_count > 0, "the look is over")
+        await self.heard_the_last()
+
+    async def heard_the_last(self) -> None:
+        """What is told to the switch's listener is heard in order: wait for one more caller to come and go."""
+        last = f"last {len(self.types)}"
+        rung, gone = self.types.count("call_ringing"), self.types.count("call_hungup")
+        self.switch.tell(ChannelArrived(caller(last)))
+        await self.saw("call_ringing", rung + 1)
+        self.switch.tell(ChannelGone(SWITCH, last, 16))
+        await self.saw("call_hungup", gone + 1)
+
     def slow_look(self, seconds: float = 0.3) -> None:
         """From now on what is open comes late to the call service."""
         real: Any = self.store
@@ -102,6 +118,7 @@ class Telephony:
             async def read(query: Any) -> Any:
                 found = await real.read(query)
                 await asyncio.sleep(seconds)
+                self.slow_count += 1
                 return found
 
         self.calls._store = Slow  # type: ignore[assignment]

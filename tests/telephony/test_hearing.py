@@ -15,10 +15,7 @@ from offhook.domain.switch.inputs import ChannelArrived, ChannelGone, ChannelRin
 from tests.databases import sqlite_database
 from tests.faults.wire import AnswerLosingWire
 from tests.postgres import Postgres
-from tests.telephony.played import PATIENT, SWITCH, Telephony, caller, telephony
-
-# As long as it takes to be told late.
-SETTLED_S = 0.5
+from tests.telephony.played import PATIENT, SWITCH, Telephony, caller, telephony, until
 
 
 @pytest.fixture
@@ -32,7 +29,7 @@ async def arrives_while_everything_is_read_again(node: Telephony) -> None:
     await asyncio.sleep(0.05)
     node.switch.tell(ChannelArrived(caller()))
     await node.saw("call_created")
-    await asyncio.sleep(SETTLED_S)
+    await node.looked()
 
 
 async def test_a_call_that_came_while_everything_was_read_again_is_known_and_its_end_heard(url: str) -> None:
@@ -40,7 +37,7 @@ async def test_a_call_that_came_while_everything_was_read_again_is_known_and_its
         await arrives_while_everything_is_read_again(node)
         assert node.calls.live_count == 1
         node.switch.tell(ChannelGone(SWITCH, "c1", 16))
-        await node.saw("call_hungup")
+        await node.saw("call_hungup", 2)
 
 
 async def test_a_call_that_came_while_everything_was_read_again_is_one_after_a_reconnect(url: str) -> None:
@@ -48,8 +45,10 @@ async def test_a_call_that_came_while_everything_was_read_again_is_one_after_a_r
         await arrives_while_everything_is_read_again(node)
         node.switch.lose()
         node.switch.connect(caller())
-        await asyncio.sleep(SETTLED_S)
-        assert node.types.count("call_created") == 1
+        before = node.types.count("call_created")
+        await node.heard_the_last()
+        assert node.types.count("call_created") == before + 1
+        assert node.calls.live_count == 1
 
 
 async def test_a_call_that_ended_while_everything_was_read_again_is_over(url: str) -> None:
@@ -61,7 +60,7 @@ async def test_a_call_that_ended_while_everything_was_read_again_is_over(url: st
         await asyncio.sleep(0.05)
         node.switch.tell(ChannelGone(SWITCH, "c1", 16))
         await node.saw("call_hungup")
-        await asyncio.sleep(SETTLED_S)
+        await node.looked()
         assert node.calls.live_count == 0
 
 
@@ -78,7 +77,7 @@ async def test_lost_commit_answers_leave_no_ghosts(postgres: Postgres) -> None:
             node.switch.tell(ChannelGone(SWITCH, f"c{number}", 16))
             await node.saw("call_hungup", number + 1, 30)
         wire.losing = False
-        await asyncio.sleep(SETTLED_S)
+        await node.heard_the_last()
         assert wire.lost_count > 3
         assert node.calls.live_count == 70
     wire.close()
@@ -107,8 +106,10 @@ async def test_a_refusal_that_did_not_come_through_is_repeated(url: str) -> None
         answers = iter([Unavailable(), Unavailable()])
         node.switch.answer = lambda _: next(answers, Done())
         node.switch.tell(ChannelArrived(caller()))
-        await asyncio.sleep(1)
-        assert len(node.switch.done) == 3
+        await until(lambda: len(node.switch.done) == 3, "it came through")
+        node.switch.tell(ChannelArrived(caller("c2")))
+        await until(lambda: node.switch.done[-1].channel_id == "c2", "a later one is refused")
+        assert [command.channel_id for command in node.switch.done] == ["c1"] * 3 + ["c2"]
 
 
 async def test_that_a_callers_channel_rings_does_no_harm(url: str) -> None:
