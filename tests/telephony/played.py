@@ -12,7 +12,7 @@ from offhook.domain.delivery.signature import new_secret
 from offhook.domain.ids import new_uuid
 from offhook.domain.step import Done, Outcome
 from offhook.domain.switch.commands import SwitchCommand, ToSwitch
-from offhook.domain.switch.inputs import Channel, SwitchConnected, SwitchInput, SwitchLost
+from offhook.domain.switch.inputs import Channel, ChannelArrived, ChannelGone, SwitchConnected, SwitchInput, SwitchLost
 from offhook.running.lanes import Lanes
 from offhook.running.runner import Runner
 from offhook.running.timers import Timers
