@@ -62,10 +62,10 @@ async def new_customer(store: Store, uri: str = URI) -> str:
     """A customer, with a webhook unless `uri` is empty."""
     customer_id = new_uuid()
 
-    def change(tx: object) -> None:
-        customers.add_customer(tx, customer_id, new_secret(), {})  # type: ignore[arg-type]
+    def change(tx: Transaction) -> None:
+        customers.add_customer(tx, customer_id, new_secret(), {})
         if uri:
-            destinations.set_webhook(tx, customer_id, uri=uri, method="POST")  # type: ignore[arg-type]
+            destinations.set_webhook(tx, customer_id, uri=uri, method="POST")
 
     await store.write(change)
     return customer_id
@@ -91,7 +91,7 @@ async def customer(store: Store) -> str:
     return await new_customer(store)
 
 
-def rows(store: Store, statement: str) -> list[sa.Row[object]]:
+def rows(store: Store, statement: str) -> list[sa.Row[*tuple[Any, ...]]]:
     """A look into the tables, past the queries that are tested."""
     with store.database.reader.begin() as connection:
         return list(connection.exec_driver_sql(statement).all())

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from offhook.domain.delivery.signature import new_secret
 from offhook.domain.events.event import data_of
 from offhook.domain.inputs.call import HangUpAsked, Lost, Present
-from offhook.domain.step import Absent, Done, Due, Ended, Tell
+from offhook.domain.step import Absent, Done, Due, Ended, Outcome, Tell
 from offhook.domain.switch.commands import Find, HangUp, SwitchCommand
 from offhook.domain.switch.inputs import ChannelGone
 from offhook.domain.times import to_us
@@ -146,7 +146,7 @@ async def test_one_whose_channel_is_gone_ends_by_itself(upgraded: Store, status:
     told: list[Committed] = []
     upgraded.subscribe(told.append)
 
-    async def ends(kind: type, outcome: Any) -> None:
+    async def ends(kind: type[SwitchCommand], outcome: Outcome) -> None:
         newest_first = [order.pending.command for commit in reversed(told) for order in commit.orders]
         await tell(upgraded, status, Ended(next(one for one in newest_first if isinstance(one, kind)), outcome))
 

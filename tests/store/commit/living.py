@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -33,7 +34,7 @@ async def open_store(database: Database, nouns: Nouns, command_type: Any, *custo
     await store.start()
     await store.write(lambda tx: make_tables(tx.connection, nouns))
     for customer_id in customer_ids:
-        await store.write(lambda tx, one=customer_id: customers.add_customer(tx, one, new_secret(), {}))  # type: ignore[misc]
+        await store.write(partial(customers.add_customer, customer_id=customer_id, secret=new_secret(), profile={}))
     return store
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -54,13 +54,17 @@ async def started(database: Database) -> Store:
 Opening = Callable[[Database], Awaitable[Store]]
 
 
+Lossy = Callable[..., AbstractAsyncContextManager[Losing]]
+"""Makes a store that loses answers, `carried_out` or not."""
+
+
 @asynccontextmanager
 async def losing_on_sqlite(tmp_path: Path, *, carried_out: bool, opening: Opening = started) -> AsyncIterator[Losing]:
     database = Database(sqlite_url(tmp_path / "a.db"), regain_time=timedelta(seconds=1))
     dialect = database.writer.dialect
     commit, state = dialect.do_commit, {"losing": False, "count": 0, "lost": 0}
 
-    def lossy(connection: Any) -> None:
+    def lossy(connection: sa.PoolProxiedConnection) -> None:
         state["count"] += state["losing"]
         is_lost = state["losing"] and state["count"] % 3 == 0
         if carried_out or not is_lost:
@@ -71,11 +75,12 @@ async def losing_on_sqlite(tmp_path: Path, *, carried_out: bool, opening: Openin
             error.sqlite_errorcode = sqlite3.SQLITE_IOERR
             raise error
 
-    dialect.do_commit = lossy  # type: ignore[method-assign]
-    store = await opening(database)
-    yield Losing(store, lambda losing: state.update(losing=losing), lambda: state["lost"])
-    state["losing"] = False
-    await store.stop()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dialect, "do_commit", lossy)
+        store = await opening(database)
+        yield Losing(store, lambda losing: state.update(losing=losing), lambda: state["lost"])
+        state["losing"] = False
+        await store.stop()
 
 
 @asynccontextmanager
@@ -96,7 +101,7 @@ async def losing_on_postgresql(
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def on(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., Any]:
+def on(request: pytest.FixtureRequest, tmp_path: Path) -> Lossy:
     if request.param == "sqlite":
         return partial(losing_on_sqlite, tmp_path)
     postgres = request.getfixturevalue("postgres")
@@ -109,7 +114,7 @@ async def publish_all(store: Store, customer: str, worker: int, count: int) -> l
     while len(ids) < count:
         event = NewEvent(customer, "a", f"a/{worker}", b"%d" % len(ids))
         try:
-            ids.append(await store.write(lambda tx, event=event: tx.add_event(event)))  # type: ignore[misc]
+            ids.append(await store.write(partial(Transaction.add_event, event=event)))
         except UnknownEndError:
             raise
         except UnavailableError:
@@ -118,9 +123,7 @@ async def publish_all(store: Store, customer: str, worker: int, count: int) -> l
 
 
 @pytest.mark.parametrize("carried_out", [True, False])
-async def test_no_event_is_there_twice_none_is_overtaken_and_all_are_delivered(
-    on: Callable[..., Any], carried_out: bool
-) -> None:
+async def test_no_event_is_there_twice_none_is_overtaken_and_all_are_delivered(on: Lossy, carried_out: bool) -> None:
     async with on(carried_out=carried_out) as losing:
         store = losing.store
         customer = await new_customer(store)
@@ -129,14 +132,14 @@ async def test_no_event_is_there_twice_none_is_overtaken_and_all_are_delivered(
         losing.lose(False)
         assert losing.lost_count() >= 3
         found = rows(store, EVENTS)
-        by_subject: dict[object, list[Any]] = {}
+        by_subject: dict[int, list[sa.Row[*tuple[Any, ...]]]] = {}
         for row in found:
-            by_subject.setdefault(row.subject_key, []).append(row)  # type: ignore[attr-defined]
+            by_subject.setdefault(row.subject_key, []).append(row)
         assert sorted([row.id for row in some] for some in by_subject.values()) == sorted(answered)
         for some in by_subject.values():
             assert [int(bytes(row.payload)) for row in some] == list(range(16))
         told = [event.id for commit in losing.told for event in commit.events]
-        assert told == [row.id for row in found]  # type: ignore[attr-defined]
+        assert told == [row.id for row in found]
         assert [key for (key,) in rows(store, "SELECT key FROM deliveries ORDER BY key")] == sorted(
             delivery.key for commit in losing.told for delivery in commit.deliveries
         )
@@ -159,9 +162,7 @@ async def apply_all(store: Store, worker: int, count: int) -> None:
 
 
 @pytest.mark.parametrize("carried_out", [True, False])
-async def test_units_are_done_once_and_every_command_is_told_exactly_once(
-    on: Callable[..., Any], carried_out: bool
-) -> None:
+async def test_units_are_done_once_and_every_command_is_told_exactly_once(on: Lossy, carried_out: bool) -> None:
     async def opening(database: Database) -> Store:
         return await open_store(database, registry(NOTE), Knock, CUSTOMER)
 
@@ -182,14 +183,14 @@ async def test_units_are_done_once_and_every_command_is_told_exactly_once(
         assert numbers == sorted(set(numbers))
         assert sorted(one.number for row in kept for one in row.document.pending) == numbers
         told = [event.id for commit in losing.told for event in commit.events]
-        assert told == [row.id for row in rows(store, EVENTS)]  # type: ignore[attr-defined]
+        assert told == [row.id for row in rows(store, EVENTS)]
         assert len(told) == 320
         versions = {row.id: row.version for row in kept}
         changes = [write for commit in losing.told for write in commit.changes]
         assert versions == {write.row.id: write.row.version + 1 for write in changes}
 
 
-async def test_whoever_waited_gets_the_result_of_what_was_committed(on: Callable[..., Any]) -> None:
+async def test_whoever_waited_gets_the_result_of_what_was_committed(on: Lossy) -> None:
     async with on(carried_out=True) as losing:
         customer = await new_customer(losing.store)
         runs: list[int] = []

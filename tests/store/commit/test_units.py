@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -332,9 +333,7 @@ async def test_a_list_is_a_customers_own_newest_first_page_by_page(notes: Store)
     place: Place | None = None
     while True:
         page = await notes.read(
-            lambda connection, place=place: notes.tables.page(  # type: ignore[misc]
-                connection, "note", CUSTOMER, before=place, page_size=3
-            )
+            partial(notes.tables.page, kind="note", customer_id=CUSTOMER, before=place, page_size=3)
         )
         if not page.found:
             break

@@ -9,12 +9,15 @@ import sqlite3
 import subprocess
 import sys
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import alembic.command
+import psycopg
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 
 from offhook.domain.errors import MisconfiguredError, UnavailableError
@@ -100,7 +103,7 @@ async def test_what_was_answered_survives_kill_9(database_url: str) -> None:
     positions: list[int] = []
     cursor = 0
     while True:
-        found, after = await again.read(lambda connection, after=cursor: list_events(connection, customer, after=after))
+        found, after = await again.read(partial(list_events, customer_id=customer, after=cursor))
         kept += [event.id for event in found]
         positions += [event.position for event in found]
         if after == cursor:
@@ -173,8 +176,8 @@ async def test_a_migration_that_fails_leaves_the_old_version(empty_url: str, mon
     database = Database(empty_url)
     upgrade = alembic.command.upgrade
 
-    def break_off(*arguments: object) -> None:
-        upgrade(*arguments)  # type: ignore[arg-type]
+    def break_off(config: Config, revision: str) -> None:
+        upgrade(config, revision)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
@@ -208,7 +211,8 @@ async def test_a_node_stopped_between_two_statements_sent_together_is_replaced(p
     other = Database(url)
     other.migrate()
     held = other.writer.raw_connection()
-    stopped = held.driver_connection.pgconn  # type: ignore[union-attr]
+    assert isinstance(held.driver_connection, psycopg.Connection)
+    stopped = held.driver_connection.pgconn
     stopped.enter_pipeline_mode()
     # The first two of a transaction, and then no more: none of the server's limits is for that.
     for statement in (b"BEGIN", b"SELECT 1"):
@@ -231,7 +235,8 @@ async def test_a_server_that_does_not_let_go_of_a_node_is_not_waited_for_without
     other = Database(url)
     other.migrate()
     held = other.writer.raw_connection()
-    backend = held.driver_connection.info.backend_pid  # type: ignore[union-attr]
+    assert isinstance(held.driver_connection, psycopg.Connection)
+    backend = held.driver_connection.info.backend_pid
     another = Database(url, answer_time=timedelta(seconds=0.5))
     await asyncio.sleep(6)
     os.kill(backend, signal.SIGSTOP)

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import sqlalchemy as sa
 
 from offhook.domain.place import Place
 from offhook.store.database.paging import Listed, page_before
 
-ROWS = sa.table("rows", sa.column("tm_create", sa.BigInteger), sa.column("key", sa.BigInteger))
+ROWS = sa.Table("rows", sa.MetaData(), sa.Column("key", sa.BigInteger), sa.Column("tm_create", sa.BigInteger))
 
 
 def page(before: Place | None, size: int = 10, *, without: int = -1) -> Listed[int]:
-    def read(row: sa.Row[tuple[int, int]]) -> int | None:
+    def read(row: sa.Row[Any]) -> int | None:
         return None if row.key == without else int(row.key)
 
     with sa.create_engine("sqlite://").begin() as connection:
         connection.exec_driver_sql("CREATE TABLE rows (key INTEGER, tm_create INTEGER)")
         for key, created_us in enumerate((0, 500_000, 500_000, 500_001, 1_000_000)):
             connection.exec_driver_sql("INSERT INTO rows VALUES (?, ?)", (key, created_us))
-        return page_before(connection, sa.select(ROWS), ROWS, before, size, read)  # type: ignore[arg-type]
+        return page_before(connection, sa.select(ROWS), ROWS, before, size, read)
 
 
 @pytest.mark.parametrize(

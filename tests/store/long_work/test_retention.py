@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -44,7 +45,7 @@ async def deliver(store: Store, customer: str, status: str = "succeeded", **valu
 
     def change(tx: Transaction) -> None:
         for delivery in due:
-            tx.record(record(delivery.key, webhook, status=status, **values))  # type: ignore[arg-type]
+            tx.record(record(delivery.key, webhook, status=status, **values))
 
     await store.write(change)
 
@@ -223,9 +224,7 @@ async def test_a_uri_is_forgotten_when_no_attempt_names_it_any_more(store: Store
     failed = msgspec.structs.replace(failed, uri_key=webhook.uri_key)
     await store.write(lambda tx: tx.record(failed))
     for number in range(3):
-        await store.write(
-            lambda tx, n=number: destinations.set_webhook(tx, customer, uri=f"{URI}/{n}", method="POST")  # type: ignore[misc]
-        )
+        await store.write(partial(destinations.set_webhook, customer_id=customer, uri=f"{URI}/{number}", method="POST"))
     await store.write(
         lambda tx: tx.connection.exec_driver_sql("UPDATE uris SET tm_replaced = tm_replaced - 7200000000")
     )
