@@ -70,6 +70,14 @@ class Endpoint:
             found[request.subject].append(request)
         return found
 
+    def was_asked(self, count: int) -> bool:
+        """Whether so many attempts came, at least."""
+        return len(self.requests) >= count
+
+    def has_accepted(self, event_id: str) -> bool:
+        """Whether that event was answered with a 2xx."""
+        return any(request.id == event_id for request in self.accepted)
+
     def check_order(self) -> None:
         """Every subject's events came in sequence, without a gap, and none twice."""
         for subject, requests in self.by_subject().items():

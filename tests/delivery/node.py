@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ FAST = RetryPolicy(schedule=(timedelta(milliseconds=50),) * 60)
 SETTINGS = EngineSettings(user_agent="Offhook/test", retry=FAST)
 
 
-async def until(condition: Callable[[], Any], what: str, timeout_s: float = 40.0) -> None:
+async def until(condition: Callable[[], object], what: str, timeout_s: float = 40.0) -> None:
     """Wait until `condition` holds."""
     deadline_s = time.monotonic() + timeout_s
     while not condition():
@@ -104,11 +105,8 @@ class Node:
         wanted = None if status is None else LoggedStatus(status)
         place: int | None = None
         while True:
-            found, place = await self.store.read(
-                lambda connection, before=place: list_deliveries(  # type: ignore[misc]
-                    connection, customer_id, status=wanted, before=before, page_size=100_000
-                )
-            )
+            page = partial(list_deliveries, customer_id=customer_id, status=wanted, before=place, page_size=100_000)
+            found, place = await self.store.read(page)
             rows += found
             if place is None:
                 return rows

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -249,7 +248,7 @@ class LanesMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.flying)
     @rule(data=st.data())
-    def succeed(self, data: Any) -> None:
+    def succeed(self, data: st.DataObject) -> None:
         self.end(data.draw(st.sampled_from(sorted(self.flying))))
 
     def end(self, key: int) -> None:
@@ -261,7 +260,7 @@ class LanesMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.flying)
     @rule(data=st.data(), wait_s=st.sampled_from([1, 5, 29, 31, 120]))
-    def fail(self, data: Any, wait_s: int) -> None:
+    def fail(self, data: st.DataObject, wait_s: int) -> None:
         self.miss(data.draw(st.sampled_from(sorted(self.flying))), wait_s)
 
     def miss(self, key: int, wait_s: int) -> None:
@@ -275,7 +274,7 @@ class LanesMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.flying)
     @rule(data=st.data())
-    def put_back(self, data: Any) -> None:
+    def put_back(self, data: st.DataObject) -> None:
         one = self.flying.pop(data.draw(st.sampled_from(sorted(self.flying))))
         self.lanes.put_back(one)
 

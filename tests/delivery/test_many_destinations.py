@@ -6,16 +6,17 @@ import asyncio
 import random
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import pytest
 import sqlalchemy as sa
 
 from offhook.delivery import engine as engine_module
 from offhook.delivery.log import replay
+from offhook.delivery.queue import DestinationQueue
 from offhook.domain.delivery.retry import RetryPolicy
 from offhook.domain.events.event import NewEvent, envelope
 from offhook.store.commit.change import UnknownEndError
@@ -28,6 +29,8 @@ from tests.delivery.node import Node, until
 from tests.delivery.test_races import weather
 from tests.postgres import Postgres
 from tests.rounds import STORMS
+
+T = TypeVar("T")
 
 SLOW = RetryPolicy(schedule=(timedelta(hours=1),) * 11)
 
@@ -51,16 +54,16 @@ def swept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine_module, "_SWEEP_S", 0.01)
 
 
-def count_reads(node: Node) -> list[object]:
+def count_reads(node: Node, patch: pytest.MonkeyPatch) -> list[object]:
     """From now on, an entry for every snapshot that is read."""
     reads: list[object] = []
-    read: Callable[[Any], Awaitable[Any]] = node.store.read
+    read = node.store.read
 
-    async def counted(query: Any) -> Any:
+    async def counted(query: Callable[[sa.Connection], T]) -> T:
         reads.append(query)
         return await read(query)
 
-    node.store.read = counted  # type: ignore[method-assign]
+    patch.setattr(node.store, "read", counted)
     return reads
 
 
@@ -68,12 +71,16 @@ async def queue_count(node: Node, expected: int) -> None:
     await until(lambda: len(list(node.engine._queues)) == expected, f"{expected} destinations are remembered")
 
 
+async def accepted_count(endpoint: Endpoint, expected: int) -> None:
+    await until(lambda: len(endpoint.accepted) == expected, f"{expected} have arrived")
+
+
 async def test_the_first_event_of_each_of_many_customers_is_sent_without_reading_for_it(
-    either: Node, endpoint: Endpoint
+    either: Node, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     customers = [await either.new_customer(endpoint.uri) for _ in range(100)]
     await either.restart()
-    reads = count_reads(either)
+    reads = count_reads(either, monkeypatch)
     await asyncio.gather(*(either.publish(customer, ["call/a", "call/a"]) for customer in customers))
     await until(lambda: len(endpoint.accepted) == 200, "all of them")
     assert reads == []
@@ -93,7 +100,7 @@ async def test_hundreds_of_destinations_with_something_pending_are_read_together
     reads: list[object] = []
     read = Store.read
 
-    async def counted(store: Store, query: Any) -> Any:
+    async def counted(store: Store, query: Callable[[sa.Connection], T]) -> T:
         reads.append(query)
         return await read(store, query)
 
@@ -108,7 +115,7 @@ async def test_hundreds_of_destinations_with_something_pending_are_read_together
 
 
 async def test_dead_destinations_that_wait_for_room_wake_nobody_until_there_is_some(
-    tmp_path: Path, endpoint: Endpoint, other_endpoint: Endpoint
+    tmp_path: Path, endpoint: Endpoint, other_endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     node = Node(tmp_path, timeout_s=60)
     node.use(max_in_flight=2)
@@ -129,14 +136,14 @@ async def test_dead_destinations_that_wait_for_room_wake_nobody_until_there_is_s
     await until(lambda: len(other_endpoint.requests) == 2, "there is no room any more")
     for customer in dead:
         await node.publish(customer, ["call/a"])
-    wakes: list[object] = []
+    wakes: list[DestinationQueue] = []
     pump = node.engine._pump
 
-    def counted(queue: Any) -> None:
+    def counted(queue: DestinationQueue) -> None:
         wakes.append(queue)
         pump(queue)
 
-    node.engine._pump = counted  # type: ignore[method-assign]
+    monkeypatch.setattr(node.engine, "_pump", counted)
     await asyncio.sleep(0.5)  # in which nothing is to happen
     assert len(wakes) <= 50
     released_s = time.monotonic()
@@ -154,7 +161,7 @@ async def test_a_destination_with_nothing_left_is_forgotten_and_met_again_withou
     for count in range(1, 4):
         for customer in customers:
             await node.publish(customer, [f"call/{customer}", ""])
-        await until(lambda count=count: len(endpoint.accepted) == 60 * count, "all of them")  # type: ignore[misc]
+        await accepted_count(endpoint, 60 * count)
         await queue_count(node, 0)
     endpoint.check_order()
     assert node.engine.queue_lengths() == (0, 0)

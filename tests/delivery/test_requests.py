@@ -8,6 +8,7 @@ import pytest
 import standardwebhooks
 
 from offhook.domain.delivery.signature import new_secret
+from offhook.store.commit.transaction import Transaction
 from offhook.store.queries import customers, destinations
 from tests.delivery.endpoint import Endpoint, Request
 from tests.delivery.node import Node, until
@@ -74,15 +75,15 @@ async def test_after_a_rotation_both_secrets_sign_until_the_old_one_s_time_is_ov
     new = new_secret()
     until_us = node.store.clock.now_us() + 700_000
 
-    def rotate(tx: object) -> None:
+    def rotate(tx: Transaction) -> None:
         customers.change_customer(
-            tx,  # type: ignore[arg-type]
+            tx,
             customer,
             webhook_secret=new,
             old_webhook_secret=old,
             old_webhook_secret_until=until_us,
         )
-        destinations.secrets_changed(tx, customer)  # type: ignore[arg-type]
+        destinations.secrets_changed(tx, customer)
 
     await node.store.write(rotate)
     await node.publish(customer, ["call/a"])
