@@ -39,14 +39,16 @@ class Ear(asyncio.DatagramProtocol):
         port: int = self.transport.get_extra_info("sockname")[1]
         return port
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport: asyncio.DatagramTransport = transport  # type: ignore[assignment]
+    def open(self, transport: asyncio.DatagramTransport) -> None:
+        """Send with that."""
+        self.transport = transport
 
 
 @contextlib.asynccontextmanager
 async def listening() -> AsyncIterator[Ear]:
     """An ear on a free port of the loopback, gone at the end."""
     transport, ear = await asyncio.get_running_loop().create_datagram_endpoint(Ear, local_addr=("127.0.0.1", 0))
+    ear.open(transport)
     try:
         yield ear
     finally:

@@ -12,7 +12,7 @@ import msgspec
 
 from offhook.domain.ids import new_uuid
 from offhook.domain.step import Done, Outcome
-from offhook.domain.switch.commands import HangUp, SwitchCommand, ToSwitch
+from offhook.domain.switch.commands import HangUp, SwitchCommand
 from offhook.domain.switch.inputs import ChannelArrived, ChannelEntered, SwitchInput
 from offhook.switch.asterisk.ari import APPLICATION, AriClient
 from offhook.switch.asterisk.commands import AriCommands
@@ -34,16 +34,16 @@ class Stage:
         self.inputs: list[SwitchInput] = []
         self._asterisk = asterisk
 
-    async def do(self, kind: Callable[..., Any], channel_id: str = "", **fields: Any) -> Outcome:
+    async def do(self, kind: Callable[..., SwitchCommand], channel_id: str = "", **fields: object) -> Outcome:
         """Carry out one such command."""
         return await self.commands.carry_out(command(kind, channel_id, **fields))
 
-    async def twice(self, kind: Callable[..., Any], channel_id: str = "", **fields: Any) -> list[Outcome]:
+    async def twice(self, kind: Callable[..., SwitchCommand], channel_id: str = "", **fields: object) -> list[Outcome]:
         """Carry out the very same command, and again."""
         one = command(kind, channel_id, **fields)
         return [await self.commands.carry_out(one) for _ in range(2)]
 
-    async def look(self, kind: Callable[..., Any], channel_id: str = "", **fields: Any) -> Outcome:
+    async def look(self, kind: Callable[..., SwitchCommand], channel_id: str = "", **fields: object) -> Outcome:
         """Look for what such a command would have done."""
         return await self.commands.look(command(kind, channel_id, **fields))
 
@@ -101,7 +101,7 @@ class Stage:
             await self.do(HangUp, channel)
             await caller.done()
 
-    async def create(self, kind: Callable[..., Any], **fields: Any) -> str:
+    async def create(self, kind: Callable[..., SwitchCommand], **fields: object) -> str:
         """A channel of ours that has entered."""
         channel = new_uuid()
         assert await self.do(kind, channel, **fields) == Done()
@@ -120,10 +120,9 @@ class Stage:
                 self.inputs.append(told)
 
 
-def command(kind: Callable[..., Any], channel_id: str = "", **fields: Any) -> SwitchCommand:
+def command(kind: Callable[..., SwitchCommand], channel_id: str = "", **fields: object) -> SwitchCommand:
     """A command with an id of its own."""
-    made: ToSwitch = kind(id=new_uuid(), switch=SWITCH, channel_id=channel_id, **fields)
-    return made  # type: ignore[return-value]
+    return kind(id=new_uuid(), switch=SWITCH, channel_id=channel_id, **fields)
 
 
 @contextlib.asynccontextmanager

@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import get_args
 
 import pytest
 from aiohttp import web
 
 from offhook.domain.ids import new_uuid
-from offhook.domain.step import Absent, Command, Done, Outcome, Policy, Refused, Unavailable, Unknown
+from offhook.domain.step import Absent, Command, Done, Policy, Refused, Thing, Unavailable, Unknown
 from offhook.domain.switch.commands import (
     ECHO,
     AddToBridge,
@@ -32,6 +32,7 @@ from offhook.domain.switch.commands import (
     Snoop,
     StopPlayback,
     StopRecording,
+    SwitchCommand,
 )
 from offhook.domain.switch.inputs import (
     ChannelAnswered,
@@ -298,22 +299,21 @@ async def test_a_channel_is_snooped_on_once(stage: Stage, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in (Create, CreateBridge)])
-async def test_what_is_not_there_is_absent(stage: Stage, kind: type[Any]) -> None:
-    things = {
+async def test_what_is_not_there_is_absent(stage: Stage, kind: type[SwitchCommand]) -> None:
+    things: dict[type[SwitchCommand], Thing] = {
         StopPlayback: "playback",
         DestroyBridge: "bridge",
         AddToBridge: "bridge",
         RemoveFromBridge: "bridge",
         StopRecording: "recording",
     }
-    outcome: Outcome = await stage.commands.carry_out(sample(kind))
-    assert outcome == Absent(things.get(kind, "channel"))  # type: ignore[arg-type]
+    assert await stage.commands.carry_out(sample(kind)) == Absent(things.get(kind, "channel"))
 
 
-@pytest.mark.parametrize("thing", ["channel", "bridge", "playback", "recording", "snoop"])
-async def test_every_thing_can_be_found_to_be_absent(stage: Stage, thing: str) -> None:
-    assert await stage.do(Find, "", thing=thing, thing_id="nothing") == Absent(thing)  # type: ignore[arg-type]
-    assert await stage.look(Find, "", thing=thing, thing_id="nothing") == Absent(thing)  # type: ignore[arg-type]
+@pytest.mark.parametrize("thing", get_args(Thing))
+async def test_every_thing_can_be_found_to_be_absent(stage: Stage, thing: Thing) -> None:
+    assert await stage.do(Find, "", thing=thing, thing_id="nothing") == Absent(thing)
+    assert await stage.look(Find, "", thing=thing, thing_id="nothing") == Absent(thing)
 
 
 HOSTILE: list[Callable[[str], str]] = [
@@ -346,7 +346,7 @@ async def test_an_id_is_one_part_of_a_path_whatever_is_in_it(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_switch_that_is_not_there_is_unavailable(kind: type[Any]) -> None:
+async def test_a_switch_that_is_not_there_is_unavailable(kind: type[SwitchCommand]) -> None:
     async with AriClient(AriEndpoint(f"http://127.0.0.1:{free_port()}/ari", "me", "word")) as ari:
         commands = AriCommands(ari)
         assert await commands.carry_out(sample(kind)) == undone(kind)
@@ -358,7 +358,7 @@ async def test_a_switch_that_is_not_there_is_unavailable(kind: type[Any]) -> Non
 @pytest.mark.parametrize("status", [401, 404, 502, 503])
 @pytest.mark.parametrize("kind", KINDS)
 async def test_whoever_stands_before_the_switch_can_make_it_unavailable_and_nothing_absent(
-    kind: type[Any], status: int
+    kind: type[SwitchCommand], status: int
 ) -> None:
     async def answer(_: web.BaseRequest) -> web.Response:
         return web.Response(status=status, text="<h1>Sorry</h1>", content_type="text/html")

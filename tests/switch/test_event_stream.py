@@ -64,7 +64,9 @@ class Streams:
                 await asyncio.sleep(self._chance.choice([0, 0, 0.005, 0.02]))
         return True
 
-    async def _until_a_call(self, session: aiohttp.ClientSession, stream: Any, wanted: str) -> None:
+    async def _until_a_call(
+        self, session: aiohttp.ClientSession, stream: aiohttp.ClientWebSocketResponse, wanted: str
+    ) -> None:
         left = self._chance.choice([1, 1, 2, 4])
         async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
             minding = tasks.create_task(self._mind(session, stream))
@@ -85,7 +87,7 @@ class Streams:
                     break
             minding.cancel()
 
-    async def _mind(self, session: aiohttp.ClientSession, stream: Any) -> None:
+    async def _mind(self, session: aiohttp.ClientSession, stream: aiohttp.ClientWebSocketResponse) -> None:
         """One that is opened before Asterisk has seen the end of the last one may stay open and tell nothing."""
         while True:
             self._beat.clear()
@@ -106,8 +108,11 @@ class Streams:
             async with session.post(url, params={"eventSource": source}) as answer:
                 assert answer.status in (200, 404, 422)
 
-    async def _end(self, stream: Any) -> None:
-        transport = stream.get_extra_info("transport") or stream._response.connection.transport
+    async def _end(self, stream: aiohttp.ClientWebSocketResponse) -> None:
+        connection = stream._response.connection
+        transport = None if connection is None else connection.transport
+        if transport is None:
+            return  # it was closed already
         match self._chance.choice(["frame", "fin", "reset"]):
             case "frame":
                 with contextlib.suppress(TimeoutError):

@@ -11,6 +11,7 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from offhook.domain.step import Outcome
 from offhook.domain.switch.commands import SwitchCommand
 from offhook.store.commit.committed import Committed
 from offhook.store.store import Store
-from offhook.switch.asterisk.ari import AriClient, AriEndpoint
+from offhook.switch.asterisk.ari import AriAnswer, AriClient, AriEndpoint
 from offhook.switch.asterisk.switch import AsteriskSwitch
 from tests.telephony.conftest import Node, running_node
 
@@ -37,10 +38,10 @@ def note_requests(file: Path) -> None:
     """Write every request to Asterisk down, from now on."""
     whole = AriClient._send
 
-    async def send(self: AriClient, method: str, url: URL, *rest: Any) -> Any:
+    async def send(self: AriClient, method: str, url: URL, query: Mapping[str, str], body: Any) -> AriAnswer:
         with file.open("a") as lines:
             lines.write(f"{method} {url.path}\n")
-        return await whole(self, method, url, *rest)
+        return await whole(self, method, url, query, body)
 
     AriClient._send = send  # type: ignore[method-assign]
 

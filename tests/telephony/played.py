@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TypeVar
+
+import sqlalchemy as sa
 
 from offhook.domain.delivery.signature import new_secret
 from offhook.domain.ids import new_uuid
@@ -26,6 +28,7 @@ from offhook.telephony.nouns import COMMAND_TYPE, NOUNS
 from offhook.telephony.settings import CallSettings
 from tests.running import Running
 
+T = TypeVar("T")
 SWITCH = "asterisk"
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 PATIENT = CallSettings(ring_time=timedelta(seconds=30))
@@ -109,13 +112,13 @@ class Telephony:
 
     def slow_look(self, seconds: float = 0.3) -> None:
         """From now on what is open comes late to the call service."""
-        real: Any = self.store
+        real = self.store
 
         class Slow:
             tables = real.tables
 
             @staticmethod
-            async def read(query: Any) -> Any:
+            async def read(query: Callable[[sa.Connection], T]) -> T:
                 found = await real.read(query)
                 await asyncio.sleep(seconds)
                 self.slow_count += 1

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-from contextlib import AsyncExitStack
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -24,10 +26,10 @@ from offhook.telephony.no_switch import NoCalls, end_open_calls
 from offhook.telephony.settings import CallSettings
 from tests.rounds import IS_LONG
 from tests.sipp.ear import listening
-from tests.sipp.phone import phone
+from tests.sipp.phone import Phone, phone
 from tests.sipp.proxy import Proxy
 from tests.sipp.switches import SharedAsterisk, eventually, own_asterisk
-from tests.telephony.conftest import PATIENT, QUICK, die, running_node
+from tests.telephony.conftest import PATIENT, QUICK, Node, die, running_node
 
 ANSWERED = ["call_created", "call_ringing", "call_answered", "call_updated", "call_updated"]
 # It rings, is answered, hears the greeting, and then itself.
@@ -159,13 +161,16 @@ async def test_any_number_can_be_dialled(asterisk: SharedAsterisk, tmp_path: Pat
         assert node.last("call_created")["destination"]["target"] == number
 
 
-@pytest.mark.parametrize("said", [{"caller_name": "caf\udce9"}, {"dialled": "caf%E9"}, {"caller": "a%E9b"}])
+@pytest.mark.parametrize(
+    "saying",
+    [partial(phone, caller_name="caf\udce9"), partial(phone, dialled="caf%E9"), partial(phone, caller="a%E9b")],
+    ids=["name", "dialled", "number"],
+)
 async def test_a_caller_whose_text_is_not_utf_8_is_a_caller_like_any_other(
-    asterisk: SharedAsterisk, tmp_path: Path, said: dict[str, str]
+    asterisk: SharedAsterisk, tmp_path: Path, saying: Callable[..., AbstractAsyncContextManager[Phone]]
 ) -> None:
     async with running_node(tmp_path / "db", asterisk.endpoint, PATIENT) as node:
-        calling = phone("cancels_while_ringing", asterisk.sip, tmp_path / "sipp", pause_ms=10, **said)  # type: ignore[arg-type]
-        async with calling as p:
+        async with saying("cancels_while_ringing", asterisk.sip, tmp_path / "sipp", pause_ms=10) as p:
             await p.done()
         await node.saw("call_hungup")
         assert node.types() == ["call_created", "call_ringing", "call_hungup"]
@@ -379,6 +384,10 @@ async def test_a_switch_out_of_reach_for_too_long_leaves_no_call_open(asterisk: 
             assert later.types() == []
 
 
+def has_begun(node: Node, count: int) -> bool:
+    return node.types().count("call_created") == count
+
+
 async def test_however_often_the_stream_is_cut_each_call_has_its_events_once(
     asterisk: SharedAsterisk, tmp_path: Path
 ) -> None:
@@ -392,10 +401,7 @@ async def test_however_often_the_stream_is_cut_each_call_has_its_events_once(
             ) as p:
                 # Whoever calls while nobody is connected is refused.
                 count = 3 * (round_ + 1)
-                await eventually(
-                    lambda count=count: node.types().count("call_created") == count,  # type: ignore[misc]
-                    "they have begun",
-                )
+                await eventually(partial(has_begun, node, count), "they have begun")
                 proxy.cut()
                 await p.done()
         await eventually(lambda: node.calls.live_count == 0, "no call is open", 30)
