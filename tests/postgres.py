@@ -31,12 +31,12 @@ class Postgres:
         self.folder = folder
         self.port = free_port()
         self._has_template = False
-        self._as_user = {"user": _UNPRIVILEGED, "group": _UNPRIVILEGED} if os.geteuid() == 0 else {}
-        self._home = _reachable(folder) if self._as_user else _BINARIES
+        self._user = _UNPRIVILEGED if os.geteuid() == 0 else None
+        self._home = _BINARIES if self._user is None else _reachable(folder)
         self._data = folder / "data"
         self._data.mkdir(mode=0o700)
-        if self._as_user:
-            os.chown(self._data, _UNPRIVILEGED, _UNPRIVILEGED)
+        if self._user is not None:
+            os.chown(self._data, self._user, self._user)
         self._run("initdb", "-D", str(self._data), "-U", "offhook", "-A", "trust", "-E", "UTF8", "--no-sync")
         self.process: subprocess.Popen[bytes] | None = None
         self.start()
@@ -46,7 +46,8 @@ class Postgres:
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 [
-                    *(self._home / "bin" / "postgres", "-D", self._data, "-p", str(self.port), "-h", "127.0.0.1"),
+                    *(str(self._home / "bin" / "postgres"), "-D", str(self._data)),
+                    *("-p", str(self.port), "-h", "127.0.0.1"),
                     # Processes are killed here, never the machine: a start after that need not sync every file.
                     *("-k", "", "-c", "fsync=off"),
                 ],
@@ -54,7 +55,8 @@ class Postgres:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd="/",
-                **self._as_user,  # type: ignore[arg-type]
+                user=self._user,
+                group=self._user,
             )
         deadline = time.monotonic() + 60
         while True:
@@ -109,7 +111,8 @@ class Postgres:
             check=True,
             capture_output=True,
             cwd="/",
-            **self._as_user,  # type: ignore[arg-type]
+            user=self._user,
+            group=self._user,
         )
 
 

@@ -17,16 +17,17 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tests.forked import run_forked
 from tests.ports import free_port, voice_ports
 
+T = TypeVar("T")
 OFFHOOK = Path(sys.executable).parent / "offhook"
 PATIENCE_S = 60.0
 
 
-def wait_until(condition: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) -> Any:
+def wait_until(condition: Callable[[], T | None], what: str, patience_s: float = PATIENCE_S) -> T:
     """What `condition` answers once that is true of something; fails with `what` when it never is."""
     deadline = time.monotonic() + patience_s
     while True:

@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
@@ -28,7 +27,7 @@ WRITERS = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND 
 
 
 @contextmanager
-def a_server(data: Path, url: str, receiver: Receiver | None = None, **environment: str) -> Iterator[OffhookServer]:
+def a_server(data: Path, url: str, receiver: Receiver | None = None, /, **environment: str) -> Iterator[OffhookServer]:
     """A node on PostgreSQL, with its first customer's webhook set."""
     server = OffhookServer(data, "--no-switch", "--database", url, **FAST_RETRIES, **environment)
     server.start()
@@ -65,10 +64,22 @@ def total(threads: list[Publisher]) -> int:
     return sum(len(ids) for ids in accepted_by(threads).values())
 
 
+def writer_of(operator: psycopg.Connection) -> int:
+    """The session that holds the lock; waits until there is one."""
+    pid: int
+    (pid,) = wait_until(lambda: operator.execute(WRITERS, [LOCK]).fetchone(), "the lock is held")
+    return pid
+
+
+def wait_until_more_is_accepted(threads: list[Publisher]) -> None:
+    before = total(threads)
+    wait_until(lambda: total(threads) > before + 20, "events are accepted")
+
+
 def wait_until_delivered(server: OffhookServer) -> None:
-    def nothing_waits() -> Any:
+    def nothing_waits() -> bool:
         status, stats = server.request("GET", "/v1.0/webhook_stats")
-        return status == 200 and stats["pending"] == 0 and stats["held"] == 0
+        return status == 200 and (stats["pending"], stats["held"]) == (0, 0)
 
     wait_until(nothing_waits, "everything is delivered", 60)
 
@@ -91,10 +102,8 @@ def test_a_session_that_is_ended_costs_no_event_and_the_server_goes_on(
     with a_server(tmp_path / "data", url, receiver) as server:
         with publishers(server) as threads, psycopg.connect(url, autocommit=True) as operator:
             for _ in range(rounds):
-                before = total(threads)
-                wait_until(lambda before=before: total(threads) > before + 20, "events are accepted")  # type: ignore[misc]
-                (pid,) = wait_until(lambda: operator.execute(WRITERS, [LOCK]).fetchone(), "the lock is held")
-                operator.execute("SELECT pg_terminate_backend(%s)", [pid])
+                wait_until_more_is_accepted(threads)
+                operator.execute("SELECT pg_terminate_backend(%s)", [writer_of(operator)])
         wait_until_delivered(server)
         check_ledger(accepted_by(threads), receiver.snapshot())
         assert "store.lost" in server.log.read_text()
@@ -112,7 +121,7 @@ def test_when_another_has_the_lock_the_server_ends_and_commits_nothing_any_more(
         psycopg.connect(url, autocommit=True, application_name="another") as another,
     ):
         wait_until(lambda: total(threads) > 50, "events are accepted")
-        (pid,) = operator.execute(WRITERS, [LOCK]).fetchone()  # type: ignore[misc]
+        pid = writer_of(operator)
         # Whoever waits for the lock has it the moment it is free.
         waiting = another.pgconn
         waiting.send_query(f"SELECT pg_advisory_lock({LOCK})".encode())
@@ -151,11 +160,13 @@ def test_a_server_that_stood_still_is_replaced_by_another_and_ends_when_it_wakes
 
             def takes_over() -> bool:
                 second.start(ready=False)
+                assert second.process is not None
+                process = second.process
                 wait_until(
-                    lambda: second.process.poll() is not None or second.request("GET", "/readyz")[0] == 200,  # type: ignore[union-attr]
+                    lambda: process.poll() is not None or second.request("GET", "/readyz")[0] == 200,
                     "it is ready or refuses",
                 )
-                return second.process.poll() is None  # type: ignore[union-attr]
+                return process.poll() is None
 
             wait_until(takes_over, "PostgreSQL has let go of a server that stands still", 30)
             first.process.send_signal(signal.SIGCONT)
@@ -228,8 +239,7 @@ def test_postgresql_away_for_a_moment_is_waited_for(tmp_path: Path, receiver: Re
             finally:
                 here_s = time.monotonic()
                 postgres.start()
-            before = total(threads)
-            wait_until(lambda: total(threads) > before + 20, "it goes on by itself")
+            wait_until_more_is_accepted(threads)
         wait_until_delivered(server)
         meanwhile = [one for one in receiver.snapshot() if idle_s < one.at_s < here_s]
         assert len(meanwhile) <= 1, "deliveries went on without the lock"
@@ -311,8 +321,7 @@ def test_lost_answers_to_commits_double_no_event_and_lose_none(
             wire.losing = True
             wait_until(lambda: wire.lost_count >= rounds, "answers were lost", 120)
             wire.losing = False
-            before = total(threads)
-            wait_until(lambda: total(threads) > before + 20, "it goes on")
+            wait_until_more_is_accepted(threads)
         wait_until_delivered(server)
         check_ledger(accepted_by(threads), receiver.snapshot())
         with psycopg.connect(url) as connection:

@@ -10,7 +10,6 @@ import time
 from collections import Counter, defaultdict
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -118,9 +117,9 @@ def test_every_event_that_was_accepted_is_delivered_however_often_the_server_is_
         publisher.join(30)
     accepted = {subject: ids for publisher in publishers for subject, ids in publisher.accepted.items()}
 
-    def nothing_waits() -> Any:
+    def nothing_waits() -> bool:
         stats = server.ask("GET", "/v1.0/webhook_stats")
-        return stats["pending"] == 0 and stats["held"] == 0
+        return (stats["pending"], stats["held"]) == (0, 0)
 
     wait_until(nothing_waits, "everything is delivered", 60)
     check_ledger(accepted, receiver.snapshot())

@@ -183,9 +183,10 @@ def test_a_first_start_whose_output_goes_nowhere_is_a_start_like_any_other(tmp_p
 def is_ready(port: int) -> bool:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
-            return answer.status == 200
+            status: int = answer.status
     except OSError:
         return False
+    return status == 200
 
 
 def test_a_full_disk(command: list[str], tmp_path: Path) -> None:

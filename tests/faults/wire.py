@@ -31,7 +31,7 @@ class Wire:
         self._closing = True
         self._thread.join(5)
         for key in list(self._selector.get_map().values()):
-            key.fileobj.close()  # type: ignore[union-attr]
+            _socket_of(key).close()
         self._selector.close()
 
     def _run(self) -> None:
@@ -41,11 +41,12 @@ class Wire:
                 threading.Event().wait(0.02)
                 continue
             for key, _ in ready:
-                if key.fileobj is self._listening:
+                one = _socket_of(key)
+                if one is self._listening:
                     self._connect(self._listening.accept()[0])
-                elif key.fileobj.fileno() >= 0:  # type: ignore[union-attr]
+                elif one.fileno() >= 0:
                     # Else the other end has hung up a moment ago.
-                    self._pass_on(key.fileobj, key.data)  # type: ignore[arg-type]
+                    self._pass_on(one, key.data)
 
     def _connect(self, near: socket.socket) -> None:
         try:
@@ -67,6 +68,11 @@ class Wire:
         for end in (one, other):
             self._selector.unregister(end)
             end.close()
+
+
+def _socket_of(key: selectors.SelectorKey) -> socket.socket:
+    assert isinstance(key.fileobj, socket.socket)
+    return key.fileobj
 
 
 class AnswerLosingWire(Wire):
