@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,7 +65,8 @@ class Person:
         token: str = answer["token"]
         return token
 
-    def request(self, method: str, path: str, body: object = None) -> tuple[int, dict[str, object]]:
+    def request(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
+        """Status and JSON of one answer."""
         return self.server.request(method, path, body, token=self.token)
 
 
