@@ -40,11 +40,17 @@ print(*[name for name in ("msgspec", "litestar", "sqlalchemy", "aiohttp", "flask
 """
 
 
-def run(*command: str | Path, **more: str) -> str:
-    """What a command prints; it must end well, without the sources of this checkout in its way."""
+def run(*command: str | Path, told: str | None = None) -> str:
+    """What a command that is `told` something prints; it must end well, without this checkout's sources in its way."""
     environment = {name: value for name, value in clean_environment().items() if name != "PYTHONPATH"}
     done = subprocess.run(
-        [str(part) for part in command], capture_output=True, text=True, timeout=100, env=environment, cwd="/", **more
+        [str(part) for part in command],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        env=environment,
+        cwd="/",
+        input=told,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -100,7 +106,7 @@ def verified_by(python: Path) -> list[str]:
     """The lines of a program that verifies a webhook with what is installed there."""
     body = body_of()
     request = {"headers": signed_headers(SECRET, body, at=datetime.now(UTC)), "body": body.decode(), "secret": SECRET}
-    return run(python, "-I", "-c", VERIFIES, input=json.dumps(request)).splitlines()
+    return run(python, "-I", "-c", VERIFIES, told=json.dumps(request)).splitlines()
 
 
 def test_alone_it_needs_nothing_but_python(environment: Environment, receiver_wheel: Path) -> None:
