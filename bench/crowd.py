@@ -10,7 +10,7 @@ from typing import Any
 from load import Plan
 
 from node import LoadProcess, ReceiverProcess, Server, free_port, show, wait_for
-from offhook.accounts.accounts import access_key_of
+from offhook.accounts.access_keys import access_key_of
 from offhook.accounts.tokens import new_access_key
 from offhook.domain.delivery.signature import new_secret
 from offhook.domain.ids import new_uuid

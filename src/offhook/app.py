@@ -13,9 +13,12 @@ import structlog
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from offhook import __version__
-from offhook.accounts.accounts import Accounts, Credentials, create_first_customer, owner_of_number
+from offhook.accounts.access_keys import AccessKeys
+from offhook.accounts.agents import Agents
 from offhook.accounts.authentication import Authenticator
+from offhook.accounts.customers import Customers, owner_of_number
 from offhook.accounts.deletions import Deletions
+from offhook.accounts.first_customer import Credentials, create_first_customer
 from offhook.accounts.passwords import Passwords
 from offhook.accounts.throttle import ThrottleLimits
 from offhook.accounts.tokens import load_login_tokens
@@ -122,12 +125,14 @@ class Node:
             passwords = Passwords()
             tokens = await load_login_tokens(store, settings.auth.token_lifetime)
             authenticator = Authenticator(store, tokens, passwords, _throttle_limits(settings))
-            accounts = Accounts(store, passwords, authenticator, policy)
-            await supervisor.add(Deletions(accounts), restart=True)
+            customers = Customers(store, passwords, policy)
+            await supervisor.add(Deletions(customers), restart=True)
             services = Services(
                 settings=_web_settings(settings),
                 store=store,
-                accounts=accounts,
+                customers=customers,
+                agents=Agents(store, passwords),
+                access_keys=AccessKeys(store, authenticator),
                 authenticator=authenticator,
                 tester=SampleSender(store, sender, _USER_AGENT),
                 log=EventLog(store),

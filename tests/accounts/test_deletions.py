@@ -8,8 +8,9 @@ from functools import partial
 
 import pytest
 
-from offhook.accounts.accounts import Accounts
+from offhook.accounts.access_keys import AccessKeys
 from offhook.accounts.authentication import Authenticator
+from offhook.accounts.customers import Customers
 from offhook.accounts.deletions import Deletions
 from offhook.accounts.passwords import Passwords
 from offhook.accounts.tokens import load_login_tokens
@@ -28,8 +29,8 @@ OPERATOR = Caller("operator", "operator", 1)
 async def test_a_frozen_customer_is_deleted_on_the_day_that_was_announced(store: Store, customer: str) -> None:
     passwords = Passwords()
     authenticator = Authenticator(store, await load_login_tokens(store, timedelta(days=1)), passwords)
-    accounts = Accounts(store, passwords, authenticator, NetworkPolicy())
-    _, token = await accounts.create_access_key(customer, "one", "", None)
+    accounts = Customers(store, passwords, NetworkPolicy())
+    _, token = await AccessKeys(store, authenticator).create(customer, "one", "", None)
     recovered, waiting = await new_customer(store), await new_customer(store)
     for frozen in (customer, recovered, waiting):
         shown = await accounts.freeze(OPERATOR, frozen)
@@ -52,8 +53,7 @@ async def test_a_frozen_customer_is_deleted_on_the_day_that_was_announced(store:
 
 async def test_a_day_that_came_while_nothing_ran_is_made_up_for_at_the_start(store: Store, customer: str) -> None:
     passwords = Passwords()
-    authenticator = Authenticator(store, await load_login_tokens(store, timedelta(days=1)), passwords)
-    accounts = Accounts(store, passwords, authenticator, NetworkPolicy())
+    accounts = Customers(store, passwords, NetworkPolicy())
     await accounts.freeze(OPERATOR, customer)
     await store.write(lambda tx: customers.change_customer(tx, customer, tm_deletion_scheduled=1))
     gone = asyncio.Event()

@@ -8,11 +8,10 @@ from datetime import timedelta
 
 import pytest
 
-from offhook.accounts.accounts import Accounts
+from offhook.accounts.access_keys import AccessKeys
 from offhook.accounts.authentication import Authenticator
 from offhook.accounts.passwords import Passwords
 from offhook.accounts.tokens import load_login_tokens
-from offhook.domain.delivery.networks import NetworkPolicy
 from offhook.domain.errors import UnauthenticatedError
 from offhook.store.store import Store
 from tests.store.conftest import customer, database_url, store
@@ -27,13 +26,13 @@ async def test_an_access_key_is_refused_though_the_request_that_deleted_it_was_b
 ) -> None:
     passwords = Passwords()
     authenticator = Authenticator(store, await load_login_tokens(store, timedelta(days=1)), passwords)
-    accounts = Accounts(store, passwords, authenticator, NetworkPolicy())
-    made, token = await accounts.create_access_key(customer, "one", "", None)
+    keys = AccessKeys(store, authenticator)
+    made, token = await keys.create(customer, "one", "", None)
     await authenticator.caller_of(token, ADDRESS)
 
     go_on = threading.Event()
     before = asyncio.ensure_future(store.write(lambda tx: go_on.wait(10)))
-    deleting = asyncio.ensure_future(accounts.delete_access_key(customer, made.id))
+    deleting = asyncio.ensure_future(keys.delete(customer, made.id))
     await asyncio.sleep(0)
     deleting.cancel()
     await asyncio.wait([deleting])

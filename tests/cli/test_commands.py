@@ -123,9 +123,8 @@ def test_times_are_the_wall_clocks_with_date_and_zone(server: OffhookServer) -> 
     (event_id,) = json.loads(server.command("trigger", "call_ringing", "--json").stdout)["ids"]
     event = server.ask("GET", f"/v1.0/events/{event_id}")
     there = datetime.fromisoformat(event["tm_create"]).astimezone(timezone(timedelta(hours=3)))
-    to_server = {"OFFHOOK_URL": server.url, "OFFHOOK_TOKEN": server.token}
     for command in (["events", "list"], ["events", "show", event_id]):
-        shown = offhook(*command, **to_server, TZ="XYZ-3").stdout
+        shown = offhook(*command, OFFHOOK_URL=server.url, OFFHOOK_TOKEN=server.token, TZ="XYZ-3").stdout
         assert f"{there:%Y-%m-%d %H:%M:%S} XYZ" in shown
 
 

@@ -70,20 +70,20 @@ async def test_a_fault_with_one_destination_skips_no_other_delivery_of_the_commi
         (DestinationQueue, "offer"),
         (DestinationQueue, "make_room"),
         (DestinationQueue, "take_loaded"),
-        (DestinationQueue, "follow"),
+        (DestinationQueue, "set_destination"),
         (DestinationQueue, "next_wake_us"),
-        (DestinationQueue, "unstash"),
+        (DestinationQueue, "take_arrived"),
         (Conclusions, "conclude"),
         (Conclusions, "_judge"),
         (Lanes, "advance"),
         (Lanes, "take"),
         (Lanes, "settle"),
         (Lanes, "park"),
-        (Lanes, "put_back"),
+        (Lanes, "requeue_taken"),
         (Lanes, "_go_on"),
-        (Lanes, "_land"),
+        (Lanes, "_end_attempt"),
         (Lanes, "_accept"),
-        (Lanes, "written"),
+        (Lanes, "note_written"),
         (Signer, "headers"),
     ],
 )
@@ -105,7 +105,7 @@ async def test_a_fault_anywhere_in_a_queue_ends_no_delivery_and_not_the_engine(
         await node.publish(customer, subjects)
         await node.point(customer, endpoint.uri)
     await node.until_written(30)
-    if of is not Lanes or name != "put_back":
+    if of is not Lanes or name != "requeue_taken":
         assert fault.left == 0
     await check_alive(node, endpoint, 120)
 
@@ -118,6 +118,6 @@ async def test_two_faults_in_a_row_lose_nothing_either(
     await node.publish(customer, ["call/a"])
     await node.until_written()
     Fault(monkeypatch, Conclusions, "conclude")
-    Fault(monkeypatch, Lanes, "put_back")
+    Fault(monkeypatch, Lanes, "requeue_taken")
     await node.publish(customer, ["call/a", "call/a"])
     await check_alive(node, endpoint, 3)

@@ -12,8 +12,8 @@ import pytest
 from offhook.delivery.finishing import Finisher
 from offhook.delivery.log import erase_subject, replay, resend
 from offhook.domain.delivery.retry import RetryPolicy
+from offhook.domain.events.replay import Replay
 from offhook.store.commit.transaction import Transaction
-from offhook.store.long_work.replay import Replay
 from offhook.store.queries import customers, destinations
 from tests.delivery.endpoint import Endpoint, Request
 from tests.delivery.node import Node, until

@@ -43,7 +43,7 @@ def fail(lanes: Lanes, one: Delivery, now_us: int, retry_us: int) -> None:
         one.first_failed_us = now_us
     one.due_us = retry_us
     lanes.park(one, now_us)
-    lanes.written(one.key, one.attempt_count)
+    lanes.note_written(one.key, one.attempt_count)
 
 
 def test_one_subject_goes_one_at_a_time_and_in_order() -> None:
@@ -126,7 +126,7 @@ def test_what_could_not_be_tried_is_the_next_again() -> None:
     lanes.add(delivery(2), 0)
     first = lanes.take()
     assert first is not None
-    lanes.put_back(first)
+    lanes.requeue_taken(first)
     assert lanes.take() is first
 
 
@@ -276,13 +276,13 @@ class LanesMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def put_back(self, data: st.DataObject) -> None:
         one = self.flying.pop(data.draw(st.sampled_from(sorted(self.flying))))
-        self.lanes.put_back(one)
+        self.lanes.requeue_taken(one)
 
     @precondition(lambda self: self.unwritten)
     @rule()
     def write(self) -> None:
         key, number = self.unwritten.pop(0)
-        self.lanes.written(key, number)
+        self.lanes.note_written(key, number)
 
     @rule(wait_s=st.sampled_from([1, 10, 30, 200]))
     def wait(self, wait_s: int) -> None:
@@ -364,7 +364,7 @@ class LanesMachine(RuleBasedStateMachine):
             self.now_us += 200 * SECOND
             self.lanes.advance(self.now_us)
             for key, number in self.unwritten:
-                self.lanes.written(key, number)
+                self.lanes.note_written(key, number)
             self.unwritten.clear()
             self.read_backlog()
             self.refill(4)
@@ -372,7 +372,7 @@ class LanesMachine(RuleBasedStateMachine):
                 del self.pending[taken.key]
                 taken.attempt_count += 1
                 self.lanes.settle(taken)
-                self.lanes.written(taken.key, taken.attempt_count)
+                self.lanes.note_written(taken.key, taken.attempt_count)
             if not self.pending:
                 break
         assert not self.pending, "lost"

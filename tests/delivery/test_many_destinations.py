@@ -19,9 +19,9 @@ from offhook.delivery.log import replay
 from offhook.delivery.queue import DestinationQueue
 from offhook.domain.delivery.retry import RetryPolicy
 from offhook.domain.events.event import NewEvent, envelope
+from offhook.domain.events.replay import Replay
 from offhook.store.commit.change import UnknownEndError
 from offhook.store.database.database import Database
-from offhook.store.long_work.replay import Replay
 from offhook.store.queries import destinations
 from offhook.store.store import Store
 from tests.delivery.endpoint import Endpoint, Request

@@ -14,7 +14,7 @@ from offhook.delivery.log import erase_subject, replay, resend
 from offhook.delivery.memory import MemoryLimits
 from offhook.domain.delivery.retry import RetryPolicy
 from offhook.domain.errors import ConflictError
-from offhook.store.long_work.replay import Replay
+from offhook.domain.events.replay import Replay
 from offhook.store.queries import destinations
 from tests.delivery.endpoint import Endpoint, Request
 from tests.delivery.node import Node

@@ -70,7 +70,7 @@ whole, Retention.prune = Retention.prune, fail
 """
 
 _FIRST = """
-import os, offhook.accounts.accounts as accounts
+import os
 from offhook.store.store import Store
 async def fail(self, change):
     made = await whole(self, change)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import pytest
 
 from offhook.node import supervisor as supervisor_module
-from offhook.node.life import live
+from offhook.node.lifetime import run_until_stopped
 from offhook.node.service import Service
 from offhook.node.supervisor import Supervisor
 
@@ -88,7 +88,7 @@ async def test_a_node_ends_when_a_part_has_ended_that_it_cannot_do_without(fault
             await supervisor.add(engine)
             engine.fails.set()
 
-        assert not await live(supervisor, start(), Asking())
+        assert not await run_until_stopped(supervisor, start(), Asking())
         assert supervisor.missing() == ["engine"]
     assert notes[-2:] == ["engine stops", "store stops"]
 
@@ -103,7 +103,7 @@ async def test_a_part_that_ends_as_cancelled_is_seen_too() -> None:
         async def start() -> None:
             await supervisor.add(Cancelled("engine", []))
 
-        assert not await live(supervisor, start(), Asking())
+        assert not await run_until_stopped(supervisor, start(), Asking())
 
 
 async def test_a_part_that_is_cancelled_while_it_waits_to_be_run_again_is_run_again() -> None:
@@ -140,7 +140,7 @@ async def test_a_node_that_is_asked_to_stop_while_it_starts_stops() -> None:
             asking.asked.set()
             await asyncio.Event().wait()
 
-        assert await live(supervisor, start(), asking)
+        assert await run_until_stopped(supervisor, start(), asking)
     assert notes[-1] == "store stops"
 
 
@@ -153,7 +153,7 @@ async def test_a_service_that_cannot_start_is_stopped_with_the_others() -> None:
             await supervisor.add(Worker("engine", notes, refuses=True))
 
         with pytest.raises(RuntimeError, match="refused"):
-            await live(supervisor, start(), Asking())
+            await run_until_stopped(supervisor, start(), Asking())
     assert notes[-2:] == ["engine stops", "store stops"]
 
 

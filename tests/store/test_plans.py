@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from offhook.delivery.log import resend
 from offhook.domain.delivery.delivery_log import LoggedStatus
 from offhook.domain.errors import NotFoundError
+from offhook.domain.events.replay import Replay
 from offhook.domain.events.retention import Rule
 from offhook.domain.noun import registry
 from offhook.domain.place import Place
@@ -25,7 +26,7 @@ from offhook.store.commit.destination_rows import destinations_with_pending
 from offhook.store.commit.rows import GroupRows, Tables
 from offhook.store.commit.transaction import Transaction
 from offhook.store.database.database import Database
-from offhook.store.database.prepared import Prepared, Row
+from offhook.store.database.prepared import Prepared
 from offhook.store.long_work import cancelling, erasing, forgetting, making_due, replay, retention
 from offhook.store.queries import backlog, deliveries, destinations
 from offhook.store.queries.backlog import START
@@ -122,7 +123,7 @@ CHANGES: dict[str, tuple[Callable[[Transaction, str, str], object], str]] = {
     "resend": (resend, "deliveries_event"),
     "replay": (
         lambda tx, customer, e: replay.replay_step(
-            tx, customer, destinations.webhook_of(tx.reader, customer).key, replay.Replay(after=0), 0, 9
+            tx, customer, destinations.webhook_of(tx.reader, customer).key, Replay(after=0), 0, 9
         ),
         "deliveries_event",
     ),
@@ -156,9 +157,9 @@ def plans(connection: sa.Connection, work: Callable[[], object]) -> list[str]:
     def watched(run: Callable[..., Any]) -> Callable[..., Any]:
         """What is prepared goes past SQLAlchemy."""
 
-        def run_watched(prepared: Prepared, cursor: Any, row: Row) -> Any:
-            seen.append((prepared._text, row if prepared._places is None else prepared._arranged(row)))
-            return run(prepared, cursor, row)
+        def run_watched(prepared: Prepared, cursor: Any, **values: Any) -> Any:
+            seen.append((prepared._text, prepared._arranged([values])))
+            return run(prepared, cursor, **values)
 
         return run_watched
 

@@ -144,7 +144,7 @@ async def test_one_that_hangs_is_replaced(tmp_path: Path, monkeypatch: pytest.Mo
 
 async def test_its_logs_stay_small_while_strangers_knock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     largest = 50_000
-    monkeypatch.setattr("offhook.switch.asterisk.embedded._MAX_LOG_BYTES", largest)
+    monkeypatch.setattr("offhook.switch.asterisk.private_files._MAX_LOG_BYTES", largest)
     monkeypatch.setattr("offhook.switch.asterisk.embedded._LOG_LOOK_S", 0.05)
     async with own_asterisk(tmp_path / "a") as asterisk:
         logs, pid = tmp_path / "a" / "log", asterisk.pid

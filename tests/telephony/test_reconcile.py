@@ -31,7 +31,7 @@ def one_call() -> tuple[Calls, LiveCalls]:
     calls = Calls()
     calls.arrive()
     live = LiveCalls()
-    live.note(row_of(calls), is_open=True)
+    live.take_row(row_of(calls), is_open=True)
     return calls, live
 
 
@@ -66,25 +66,25 @@ def test_whom_and_what_nobody_knows() -> None:
 def test_a_caller_whom_we_gave_up_is_no_new_one_until_its_channel_has_been_ended() -> None:
     calls, live = one_call()
     calls.hear(Lost())
-    live.note(row_of(calls), is_open=bool(row_of(calls).document.pending))
+    live.take_row(row_of(calls), is_open=bool(row_of(calls).document.pending))
     assert (live.count, dict(live.rows)) == (0, {})
     assert reconcile(live.rows, live.channels, connected(CHANNEL)).strangers == ()
     calls.end_all()
-    live.note(row_of(calls), is_open=False)
+    live.take_row(row_of(calls), is_open=False)
     assert reconcile(live.rows, live.channels, connected(CHANNEL)).strangers == (channel(),)
 
 
 def test_a_call_that_is_about_to_be_committed_is_known() -> None:
     live = LiveCalls()
-    live.expect(CHANNEL, CALL_ID)
+    live.add_uncommitted(CHANNEL, CALL_ID)
     assert (live.call_of(CHANNEL), live.count, live.ids()) == (CALL_ID, 1, [CALL_ID])
-    assert live.give_up(CALL_ID)
+    assert live.drop_uncommitted(CALL_ID)
     assert (live.call_of(CHANNEL), live.count) == (None, 0)
-    live.expect(CHANNEL, CALL_ID)
+    live.add_uncommitted(CHANNEL, CALL_ID)
     calls = Calls()
     calls.arrive()
-    live.note(row_of(calls), is_open=True)
-    assert not live.give_up(CALL_ID)
+    live.take_row(row_of(calls), is_open=True)
+    assert not live.drop_uncommitted(CALL_ID)
     assert (live.call_of(CHANNEL), live.ids()) == (CALL_ID, [CALL_ID])
 
 
@@ -96,18 +96,18 @@ def test_channels_that_are_made_for_a_call_are_its_own_as_long_as_it_has_them() 
     calls.end_all()
     calls.wait(timedelta())
     calls.played(calls.work.playback_id)
-    live.note(row_of(calls), is_open=True)
+    live.take_row(row_of(calls), is_open=True)
     echo = calls.work.channel_id
     assert set(live.channels) == {CHANNEL, echo}
     calls.hang_up()
     calls.gone()
-    live.note(row_of(calls), is_open=True)
+    live.take_row(row_of(calls), is_open=True)
     assert set(live.channels) == {CHANNEL}
 
 
 def test_what_was_read_anew_replaces_what_was_known() -> None:
     calls, live = one_call()
-    live.expect("expected", "another")
+    live.add_uncommitted("expected", "another")
     live.replace([], ())
     assert (set(live.channels), live.ids()) == ({"expected"}, ["another"])
     live.replace([row_of(calls)], ())
@@ -120,7 +120,7 @@ def test_what_was_told_while_it_was_read_is_known_better() -> None:
     live.replace([], {CALL_ID})
     assert (set(live.channels), live.count) == ({CHANNEL}, 1), "it was made since"
     calls.hear(ChannelGone(SWITCH, CHANNEL))
-    live.note(row_of(calls), is_open=False)
+    live.take_row(row_of(calls), is_open=False)
     live.replace(read_before, {CALL_ID})
     assert (set(live.channels), live.count) == (set(), 0), "it ended since"
 
@@ -132,7 +132,7 @@ async def test_waiting_until_there_is_none() -> None:
     assert not waiting.done()
     calls.ask("call", CALL_ID, HangUpAsked())
     calls.gone()
-    live.note(row_of(calls), is_open=True)
+    live.take_row(row_of(calls), is_open=True)
     await asyncio.wait_for(waiting, 1)
 
 

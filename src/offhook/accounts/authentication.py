@@ -81,7 +81,7 @@ class Authenticator:
             self._throttle.succeeded(username, address)
         claims = TokenClaims(login.agent_id, login.token_version)
         token = self._tokens.encode(claims, login.customer_id, datetime.now(UTC))
-        self.expect(token)
+        self.add_known(token)
         return token
 
     def malformed_log_in(self, address: str) -> None:
@@ -90,7 +90,7 @@ class Authenticator:
         self._check_wait(self._throttle.wait_s("", address, now_s), "failed log-ins", "ip")
         self._throttle.failed("", address, now_s)
 
-    def expect(self, credential: str) -> None:
+    def add_known(self, credential: str) -> None:
         """This credential was just made: its first use is no guess."""
         self._keep(credential, None)
 

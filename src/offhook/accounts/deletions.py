@@ -6,7 +6,7 @@ import asyncio
 
 import structlog
 
-from offhook.accounts.accounts import Accounts
+from offhook.accounts.customers import Customers
 from offhook.domain.errors import UnavailableError
 from offhook.node.service import Service
 
@@ -18,8 +18,8 @@ log = structlog.get_logger()
 class Deletions(Service):
     """Looks every ten minutes for customers whose day has come, also those whose day came while nothing ran."""
 
-    def __init__(self, accounts: Accounts) -> None:
-        self._accounts = accounts
+    def __init__(self, customers: Customers) -> None:
+        self._customers = customers
 
     @property
     def name(self) -> str:
@@ -30,7 +30,7 @@ class Deletions(Service):
         """Delete, and wait, for ever."""
         while True:
             try:
-                for customer_id in await self._accounts.delete_overdue():
+                for customer_id in await self._customers.delete_overdue():
                     log.warning("customer.deleted_as_announced", customer_id=customer_id)
             except UnavailableError as error:
                 log.warning("deletions.postponed", error=error.message)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from offhook import __version__
-from offhook.accounts.accounts import Credentials
+from offhook.accounts.first_customer import Credentials
 from offhook.app import Opened
 from offhook.folder import DataFolder, Profile, write_private
 

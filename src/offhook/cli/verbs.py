@@ -13,17 +13,17 @@ from typing import TypeVar
 
 import uvloop
 
-from offhook.accounts.accounts import Credentials, create_first_customer
-from offhook.accounts.accounts import reset_password as change_password
+from offhook.accounts.agents import reset_password as change_password
+from offhook.accounts.first_customer import Credentials, create_first_customer
 from offhook.accounts.passwords import Passwords
 from offhook.app import Node, open_database, own_url, profile_of
 from offhook.cli.first_start import FirstStart, show_ready, show_waiting
 from offhook.domain.errors import OffhookError
 from offhook.folder import DataFolder
 from offhook.logs.setup import configure_logging
-from offhook.node.garbage import spare_the_living
-from offhook.node.life import live
-from offhook.node.signals import StopSignals, hear_no_more
+from offhook.node.garbage import exempt_what_is_there
+from offhook.node.lifetime import run_until_stopped
+from offhook.node.signals import StopSignals, ignore_signals
 from offhook.node.supervisor import Supervisor
 from offhook.settings.areas import Settings
 from offhook.store.store import Store
@@ -41,7 +41,7 @@ def serve(settings: Settings, data: Path) -> int:
     try:
         with DataFolder(data) as folder:
             was_asked = uvloop.run(_serve(settings, folder))
-            hear_no_more()
+            ignore_signals()
     except OffhookError as error:
         print(f"offhook: {error.message}", file=sys.stderr)
         return 1
@@ -73,7 +73,7 @@ async def _serve(settings: Settings, folder: DataFolder) -> bool:
         node = Node(settings, folder, supervisor, first.keep, first.note)
         renew = partial(folder.renew_profile, own_url(settings))
         try:
-            return await live(supervisor, _start(node, renew, first), StopSignals(node.kill))
+            return await run_until_stopped(supervisor, _start(node, renew, first), StopSignals(node.kill))
         finally:
             # Whatever became of the start: nobody can be shown them later.
             first.show()
@@ -89,7 +89,7 @@ async def _start(node: Node, renew_profile: Callable[[], None], first: FirstStar
         show_waiting(node.missing())
         first.show()
         await node.ready()
-    spare_the_living()
+    exempt_what_is_there()
     show_ready(opened)
     first.show()
 

@@ -36,7 +36,7 @@ class _Settings(Protocol):
     def memory(self) -> MemoryLimits: ...
 
 
-class _Wish(NamedTuple):
+class _ReadRequest(NamedTuple):
     """What is to be read for one queue, and at which stage the queue was when it wished that.
 
     The destination itself if it changed; what holds its subjects; the next of one spilled lane (subject, place,
@@ -47,7 +47,7 @@ class _Wish(NamedTuple):
     now_us: int
     epoch: int
     stale_count: int
-    missed_count: int
+    rewind_count: int
     refresh: bool
     start: bool
     refill: tuple[str, Place, int] | None
@@ -63,7 +63,7 @@ class _Chunk(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """What was read for one wish."""
+    """What was read for one request."""
 
     destination: Destination | None
     holding: list[Delivery]
@@ -97,9 +97,9 @@ class BacklogReader:
         self._wanting: deque[DestinationQueue] = deque()
         self._signal = asyncio.Event()
 
-    def look_after(self, queue: DestinationQueue, now_us: int) -> None:
+    def read_if_wanted(self, queue: DestinationQueue, now_us: int) -> None:
         """See whether the queue wants to be read for, and have it done."""
-        self._take_note(queue, now_us)
+        self._note_released(queue, now_us)
         queue.make_room(now_us)
         if queue.wants_backlog and not queue.is_loading:
             queue.is_loading = True
@@ -112,12 +112,12 @@ class BacklogReader:
             for number in range(_READER_COUNT):
                 readers.create_task(self._read_on(), name=f"delivery-backlog-{number}")
 
-    def _take_note(self, queue: DestinationQueue, now_us: int) -> None:
+    def _note_released(self, queue: DestinationQueue, now_us: int) -> None:
         for delivery in queue.lanes.take_released():
-            queue.expect((delivery.due_us, delivery.key), now_us)
+            queue.read_when_due((delivery.due_us, delivery.key), now_us)
         if queue.next_backlog_us is not None and queue.next_backlog_us <= now_us:
             queue.next_backlog_us = None
-            queue.missed_count += 1
+            queue.rewind_count += 1
             queue.behind = True
 
     async def _read_on(self) -> None:
@@ -130,30 +130,30 @@ class BacklogReader:
                 await self._read_for(batch)
             finally:
                 for queue in batch:
-                    self._let_go(queue)
+                    self._finish_reading(queue)
 
     async def _read_for(self, batch: list[DestinationQueue]) -> None:
         """One step for each queue of `batch`; those that there was no time for are taken out of it and wait on."""
-        wishes = [self._wish(queue) for queue in batch]
-        found = await self._read(wishes)
+        requests = [self._request_for(queue) for queue in batch]
+        found = await self._read(requests)
         self._wanting.extendleft(reversed(batch[len(found) :]))
         del batch[len(found) :]
-        for wish, one in zip(wishes, found, strict=False):
+        for request, one in zip(requests, found, strict=False):
             if one is not None:
-                self._take(wish, one)
+                self._take(request, one)
         if None in found:
             await asyncio.sleep(_PAUSE_S)
 
-    def _let_go(self, queue: DestinationQueue) -> None:
+    def _finish_reading(self, queue: DestinationQueue) -> None:
         try:
             queue.is_loading = False
             queue.ended_while_loading.clear()
-            queue.unstash(self._store.clock.now_us(), caught_up=False)
+            queue.take_arrived(self._store.clock.now_us(), caught_up=False)
         except Exception:
             self._on_fault(queue)
         self._on_progress(queue)
 
-    def _wish(self, queue: DestinationQueue) -> _Wish:
+    def _request_for(self, queue: DestinationQueue) -> _ReadRequest:
         limits, now_us = self._settings.memory, self._store.clock.now_us()
         refill, chunk, room = None, None, queue.room
         # Another uri changes what is to be read, so that this has to be known first. One met just now has none yet.
@@ -165,29 +165,31 @@ class BacklogReader:
                 room = max(limits.floor, room - refill[2])
             if queue.needs_start or queue.wants_chunk:
                 chunk = queue.cursor, min(limits.chunk, room)
-        stage = queue.epoch, queue.stale_count, queue.missed_count
-        return _Wish(queue, now_us, *stage, queue.is_stale, queue.needs_start and chunk is not None, refill, chunk)
+        stage = queue.epoch, queue.stale_count, queue.rewind_count
+        return _ReadRequest(
+            queue, now_us, *stage, queue.is_stale, queue.needs_start and chunk is not None, refill, chunk
+        )
 
-    async def _read(self, wishes: Sequence[_Wish]) -> list[_Found | None]:
-        """What was found for the first of `wishes`, if not for all; None where reading failed."""
+    async def _read(self, requests: Sequence[_ReadRequest]) -> list[_Found | None]:
+        """What was found for the first of `requests`, if not for all; None where reading failed."""
         try:
-            return await self._store.read(partial(self._read_all, wishes))
+            return await self._store.read(partial(self._read_all, requests))
         except UnavailableError as error:
-            log.warning("delivery.backlog_read_postponed", destination_count=len(wishes), error=error.message)
-            return [None for _ in wishes]
+            log.warning("delivery.backlog_read_postponed", destination_count=len(requests), error=error.message)
+            return [None for _ in requests]
         except Exception:
-            if len(wishes) == 1:
-                log.exception("delivery.backlog_read_failed", destination=wishes[0].queue.key)
+            if len(requests) == 1:
+                log.exception("delivery.backlog_read_failed", destination=requests[0].queue.key)
                 return [None]
         # One that cannot be read must not keep the others from being read.
-        return [found for wish in wishes for found in await self._read([wish])]
+        return [found for request in requests for found in await self._read([request])]
 
-    def _read_all(self, wishes: Sequence[_Wish], connection: sa.Connection) -> list[_Found | None]:
+    def _read_all(self, requests: Sequence[_ReadRequest], connection: sa.Connection) -> list[_Found | None]:
         limits = self._settings.memory
         found: list[_Found | None] = []
         row_count = byte_count = 0
-        for wish in wishes:
-            one = self._read_one(wish, connection)
+        for request in requests:
+            one = self._read_one(request, connection)
             found.append(one)
             row_count += len(one.rows)
             byte_count += sum(len(row.payload) for row in one.rows)
@@ -195,58 +197,58 @@ class BacklogReader:
                 break
         return found
 
-    def _read_one(self, wish: _Wish, connection: sa.Connection) -> _Found:
-        key, limits = wish.queue.key, self._settings.memory
-        destination = load_destination(connection, key) if wish.refresh else None
+    def _read_one(self, request: _ReadRequest, connection: sa.Connection) -> _Found:
+        key, limits = request.queue.key, self._settings.memory
+        destination = load_destination(connection, key) if request.refresh else None
         holding: list[Delivery] = []
         refill: tuple[list[Delivery], Place | None] = [], None
-        if wish.start:
+        if request.start:
             # What failed a moment ago and still holds its subject has to be known before anything else is sent.
-            since_us = wish.now_us - self._settings.order_hold // timedelta(microseconds=1)
+            since_us = request.now_us - self._settings.order_hold // timedelta(microseconds=1)
             holding = load_holding(connection, key, failed_since_us=since_us, limit=limits.parked // 2)
-        if wish.refill:
-            subject, place, limit = wish.refill
+        if request.refill:
+            subject, place, limit = request.refill
             refill = load_subject(connection, key, subject, place=place, limit=limit, max_bytes=limits.chunk_bytes)
-        return _Found(destination, holding, refill, self._read_chunk(wish, connection) if wish.chunk else None)
+        return _Found(destination, holding, refill, self._read_chunk(request, connection) if request.chunk else None)
 
-    def _read_chunk(self, wish: _Wish, connection: sa.Connection) -> _Chunk:
-        assert wish.chunk is not None
-        (after, limit), key, max_bytes = wish.chunk, wish.queue.key, self._settings.memory.chunk_bytes
-        rows = load_due(connection, key, after=after, until_us=wish.now_us, limit=limit, max_bytes=max_bytes)
+    def _read_chunk(self, request: _ReadRequest, connection: sa.Connection) -> _Chunk:
+        assert request.chunk is not None
+        (after, limit), key, max_bytes = request.chunk, request.queue.key, self._settings.memory.chunk_bytes
+        rows = load_due(connection, key, after=after, until_us=request.now_us, limit=limit, max_bytes=max_bytes)
         is_last = len(rows) < limit and sum(len(row.payload) for row in rows) < max_bytes
-        return _Chunk(rows, is_last, next_due_us(connection, key, after_us=wish.now_us) if is_last else None)
+        return _Chunk(rows, is_last, next_due_us(connection, key, after_us=request.now_us) if is_last else None)
 
-    def _take(self, wish: _Wish, found: _Found) -> None:
+    def _take(self, request: _ReadRequest, found: _Found) -> None:
         try:
-            self._take_found(wish, found)
+            self._take_found(request, found)
         except Exception:
-            self._on_fault(wish.queue)
+            self._on_fault(request.queue)
 
-    def _take_found(self, wish: _Wish, found: _Found) -> None:
-        queue = wish.queue
+    def _take_found(self, request: _ReadRequest, found: _Found) -> None:
+        queue = request.queue
         # If it changed once more while it was read, it is read once more.
-        if wish.refresh and queue.stale_count == wish.stale_count:
-            queue.follow(found.destination, self._store.clock.now_us())
-        if queue.epoch != wish.epoch or not queue.is_sending:
+        if request.refresh and queue.stale_count == request.stale_count:
+            queue.set_destination(found.destination, self._store.clock.now_us())
+        if queue.epoch != request.epoch or not queue.is_sending:
             return
-        if wish.start:
-            queue.take_loaded(found.holding, wish.now_us)
+        if request.start:
+            queue.take_loaded(found.holding, request.now_us)
             queue.needs_start = False
-        if wish.refill:
-            queue.take_refill(wish.refill[0], *found.refill, self._store.clock.now_us())
+        if request.refill:
+            queue.take_refill(request.refill[0], *found.refill, self._store.clock.now_us())
         if found.chunk:
-            self._take_chunk(wish, found.chunk)
+            self._take_chunk(request, found.chunk)
 
-    def _take_chunk(self, wish: _Wish, chunk: _Chunk) -> None:
-        queue = wish.queue
-        queue.take_loaded(chunk.rows, wish.now_us)
+    def _take_chunk(self, request: _ReadRequest, chunk: _Chunk) -> None:
+        queue = request.queue
+        queue.take_loaded(chunk.rows, request.now_us)
         if chunk.rows:
             last = (chunk.rows[-1].due_us, chunk.rows[-1].key)
-            # Whatever was missed meanwhile may lie before this: `miss` has put the cursor back, and it stays there.
-            queue.cursor = last if queue.missed_count == wish.missed_count else min(queue.cursor, last)
+            # What was missed meanwhile may lie before this: `read_from` has put the cursor back, and it stays there.
+            queue.cursor = last if queue.rewind_count == request.rewind_count else min(queue.cursor, last)
         if chunk.is_last:
             queue.read_at(chunk.next_us)
-        caught_up = chunk.is_last and queue.missed_count == wish.missed_count
-        queue.unstash(wish.now_us, caught_up=caught_up)
+        caught_up = chunk.is_last and queue.rewind_count == request.rewind_count
+        queue.take_arrived(request.now_us, caught_up=caught_up)
         if caught_up:
             queue.behind = False

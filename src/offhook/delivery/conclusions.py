@@ -70,8 +70,8 @@ class Conclusions:
                 queue.lanes.settle(delivery)
         except Exception:
             # It is not written down: as the database knows it, it is sent again.
-            queue.lanes.lose(delivery)
-            queue.lanes.written(delivery.key, delivery.attempt_count)
+            queue.lanes.forget_in_flight(delivery)
+            queue.lanes.note_written(delivery.key, delivery.attempt_count)
             raise
         self._recorder.add(_record(delivery, result, attempt, now_us, status))
         if result.outcome is not Outcome.SUCCEEDED:

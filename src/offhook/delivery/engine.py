@@ -7,8 +7,8 @@ worker takes one delivery after another, attempts it, and hands the outcome to `
 (`domain.retry`, `domain.health`) decide and a record goes to the recorder. A lane goes on at once, without waiting
 for the record: if the process dies in between, the delivery is sent once more under the same id.
 
-A fault of ours in one destination's queue is nobody else's (`_mend`): the queue reads again from the database what it
-may have lost, and everything else goes on.
+A fault of ours in one destination's queue is nobody else's (`_restart_queue`): the queue reads again from the database
+what it may have lost, and everything else goes on.
 
 Nothing here is needed after a crash: what is pending in the database is read again at the next start.
 """
@@ -75,7 +75,7 @@ class Engine(Service):
         self._queues = Queues(self._new_queue)
         self._held = Held()
         self._recorder = recorder
-        self._backlog = BacklogReader(store, settings, on_progress=self._pump, on_fault=self._mend)
+        self._backlog = BacklogReader(store, settings, on_progress=self._pump, on_fault=self._restart_queue)
         self._conclusions = Conclusions(settings, metrics, self._recorder)
         self._doubting = asyncio.Event()
         self._in_flight_count = 0
@@ -176,7 +176,7 @@ class Engine(Service):
                 queue = self._queues.find(destination, self._store.clock.now_us())
             except Exception:
                 queue = self._queues.of(destination.key)
-                self._mend(queue)
+                self._restart_queue(queue)
             self._pump(queue)
             if number % _SURVEY_STEP == _SURVEY_STEP - 1:
                 await asyncio.sleep(0)
@@ -192,26 +192,26 @@ class Engine(Service):
         touched: dict[int, DestinationQueue] = {}
         now_us = self._store.clock.now_us()
         if committed.everything:
-            self._queues.distrust()
+            self._queues.reread_everything()
             self._doubting.set()
             touched.update((queue.key, queue) for queue in self._queues)
         # Before the commit's events: they came after.
         self._erase(committed, touched)
         for key in committed.changed:
             touched[key] = self._queues.of(key)
-            touched[key].become_stale()
+            touched[key].mark_stale()
         self._offer(committed, touched, now_us)
         for key in committed.woken:
             touched[key] = queue = self._queues.of(key)
-            queue.miss_commit(now_us)
+            queue.read_from_commit(now_us)
             try:
                 for delivery_key in committed.hurried:
-                    queue.lanes.hurry(delivery_key, now_us)
+                    queue.lanes.make_due(delivery_key, now_us)
             except Exception:
-                self._mend(queue)
+                self._restart_queue(queue)
         for key in committed.rewound:
             touched[key] = queue = self._queues.of(key)
-            queue.miss(START)
+            queue.read_from(START)
         for queue in touched.values():
             self._pump(queue)
 
@@ -224,7 +224,7 @@ class Engine(Service):
                     try:
                         queue.erase(subject)
                     except Exception:
-                        self._mend(queue)
+                        self._restart_queue(queue)
 
     def _offer(self, committed: Committed, touched: dict[int, DestinationQueue], now_us: int) -> None:
         """Give every delivery to its destination's queue; a fault with one keeps none of the others from theirs."""
@@ -233,16 +233,16 @@ class Engine(Service):
             queue = touched.get(key)
             try:
                 if queue is None:
-                    queue = self._queues.meet(key, committed.destinations.get(key), now_us)
+                    queue = self._queues.queue_for(key, committed.destinations.get(key), now_us)
                     if queue is None:
                         continue
                     touched[key] = queue
                 queue.offer(delivery, now_us)
             except Exception:
                 touched[key] = queue or self._queues.of(key)
-                self._mend(touched[key])
+                self._restart_queue(touched[key])
 
-    def _mend(self, queue: DestinationQueue) -> None:
+    def _restart_queue(self, queue: DestinationQueue) -> None:
         """After a fault of ours in one destination's queue: it reads everything again, a moment later."""
         log.exception("delivery.queue_failed", destination=queue.key)
         try:
@@ -256,14 +256,14 @@ class Engine(Service):
         try:
             self._begin_ready(queue)
         except Exception:
-            self._mend(queue)
+            self._restart_queue(queue)
 
     def _begin_ready(self, queue: DestinationQueue) -> None:
         if self._draining or self._workers is None:
             return
         now_us = self._store.clock.now_us()
         queue.lanes.advance(now_us)
-        self._backlog.look_after(queue, now_us)
+        self._backlog.read_if_wanted(queue, now_us)
         while queue.may_begin(now_us, self._settings.slots_per_destination):
             if not self._has_room(queue):
                 break
@@ -317,7 +317,7 @@ class Engine(Service):
                 taken = self._take_next(queue)
             except Exception:
                 taken = None
-                self._mend(queue)
+                self._restart_queue(queue)
         self._pump_after(queue)
 
     def _take_next(self, queue: DestinationQueue) -> Delivery | None:
@@ -326,7 +326,7 @@ class Engine(Service):
             return None
         now_us = self._store.clock.now_us()
         queue.lanes.advance(now_us)
-        self._backlog.look_after(queue, now_us)
+        self._backlog.read_if_wanted(queue, now_us)
         if self._starved or not queue.may_begin(now_us, self._settings.slots_per_destination):
             return None
         if not self._has_room(queue):
@@ -347,7 +347,7 @@ class Engine(Service):
         try:
             await self._send(queue, delivery)
         except asyncio.CancelledError:
-            queue.lanes.give_back(delivery)
+            queue.lanes.drop_taken(delivery)
             raise
         except Exception:
             log.exception("delivery.attempt_failed", delivery=delivery.key)
@@ -356,12 +356,12 @@ class Engine(Service):
 
     def _put_back(self, queue: DestinationQueue, delivery: Delivery) -> None:
         try:
-            if queue.lanes.put_back(delivery):
+            if queue.lanes.requeue_taken(delivery):
                 return
         except Exception:
-            queue.lanes.lose(delivery)
+            queue.lanes.forget_in_flight(delivery)
         # It was concluded by half, or put back by half: only the database knows where it stands.
-        self._mend(queue)
+        self._restart_queue(queue)
 
     async def _send(self, queue: DestinationQueue, delivery: Delivery) -> None:
         payload = delivery.payload
@@ -369,13 +369,13 @@ class Engine(Service):
             # It waited for its retry without a payload. None: it was cancelled meanwhile.
             again = await self._store.read(lambda connection: load_delivery(connection, delivery.key))
             if again is None or not again.payload:
-                queue.lanes.give_back(delivery)
+                queue.lanes.drop_taken(delivery)
                 return
             payload = again.payload
         destination, writer = queue.destination, queue.writer
         if not queue.is_sending or destination is None or writer is None:
             # Changed or stopped since it was taken.
-            queue.lanes.put_back(delivery)
+            queue.lanes.requeue_taken(delivery)
             return
         began_us, started_us = self._store.clock.now_us(), time.time_ns() // 1000
         result = await self._sender.send(writer.write(delivery, payload, started_us))
@@ -391,21 +391,21 @@ class Engine(Service):
             try:
                 self._note_written(queue, record, now_us)
             except Exception:
-                self._mend(queue)
+                self._restart_queue(queue)
         if self._choked:
             self._choked = False
             for queue in list(self._queues):
                 self._pump(queue)
 
     def _note_written(self, queue: DestinationQueue, record: AttemptRecord, now_us: int) -> None:
-        in_memory = queue.lanes.written(record.delivery_key, record.number)
+        in_memory = queue.lanes.note_written(record.delivery_key, record.number)
         if record.status != "succeeded" and not in_memory:
             if queue.destination is None or queue.destination.uri_key == record.uri_key:
                 if record.status == "pending":
-                    queue.expect((record.due_us, record.delivery_key), now_us)
+                    queue.read_when_due((record.due_us, record.delivery_key), now_us)
             else:
                 # It was written down as due at once, at its old place.
-                queue.miss(START)
+                queue.read_from(START)
             self._pump(queue)
         if queue.is_loading:
             # What is being read right now may show it as it was before.

@@ -5,7 +5,7 @@ these places:
 
 - `waiting` in its lane, never tried, in order;
 - `due` in its lane: its retry time has come; these go before the waiting ones;
-- in flight: taken with `take`, not yet given back with `settle`, `park`, `put_back` or `give_back`;
+- in flight: taken with `take`, not yet given back with `settle`, `park`, `requeue_taken` or `drop_taken`;
 - parked: it failed, and its retry time is still to come.
 
 A parked or due delivery *holds* its lane until `order_hold` after the end of its own first failure: no later one of
@@ -107,55 +107,55 @@ class Lanes:
         return delivery
 
     def settle(self, delivery: Delivery) -> None:
-        """The attempt ended the delivery, for good or ill: its lane goes on. It is known until `written`."""
-        lane = self._land(delivery)
+        """The attempt ended the delivery, for good or ill: its lane goes on. It is known until `note_written`."""
+        lane = self._end_attempt(delivery)
         del self._lane_of[delivery.key]
         self._unwritten[delivery.key] = delivery.attempt_count
         lane.holding.discard(delivery.key)
         self._go_on(lane)
 
-    def written(self, delivery_key: int, attempt_count: int) -> bool:
+    def note_written(self, delivery_key: int, attempt_count: int) -> bool:
         """The outcome of that attempt is on disk. Whether the delivery is still in memory."""
         if self._unwritten.get(delivery_key) == attempt_count:
             del self._unwritten[delivery_key]
         return delivery_key in self
 
-    def give_back(self, delivery: Delivery) -> None:
+    def drop_taken(self, delivery: Delivery) -> None:
         """Nothing came of taking it: nothing of it is known any more."""
         if delivery.key not in self._in_flight:
             return
-        lane = self._land(delivery)
+        lane = self._end_attempt(delivery)
         lane.holding.discard(delivery.key)
         del self._lane_of[delivery.key]
         self._go_on(lane)
 
-    def put_back(self, delivery: Delivery) -> bool:
+    def requeue_taken(self, delivery: Delivery) -> bool:
         """Nothing came of taking it: it is the next one of its lane again, and its payload is read again.
 
         False if it is not under way any more.
         """
         if delivery.key not in self._in_flight:
             return False
-        lane = self._land(delivery)
+        lane = self._end_attempt(delivery)
         delivery.payload = b""
         self._count(delivery)
         heapq.heappush(lane.due, (delivery.key, delivery))
         self._go_on(lane)
         return True
 
-    def lose(self, delivery: Delivery) -> None:
+    def forget_in_flight(self, delivery: Delivery) -> None:
         """It was taken, and a fault of ours lost it: `clear` must not keep it."""
         self._in_flight.pop(delivery.key, None)
 
     def park(self, delivery: Delivery, now_us: int) -> None:
         """The attempt failed and there will be another at `delivery.due_us`."""
-        lane = self._land(delivery)
+        lane = self._end_attempt(delivery)
         self._unwritten[delivery.key] = delivery.attempt_count
         self._hold(lane, delivery, now_us)
         self._park(delivery)
         self._go_on(lane)
 
-    def hurry(self, delivery_key: int, now_us: int) -> None:
+    def make_due(self, delivery_key: int, now_us: int) -> None:
         """Make a parked delivery due now (somebody asked for it)."""
         delivery = self._parked.get(delivery_key)
         if delivery is not None:
@@ -166,7 +166,7 @@ class Lanes:
         """The database says when it is due: a parked one that is due earlier by now waits no longer."""
         parked = self._parked.get(found.key)
         if parked is not None and found.key not in self._unwritten and found.due_us < parked.due_us:
-            self.hurry(found.key, now_us)
+            self.make_due(found.key, now_us)
 
     def advance(self, now_us: int) -> None:
         """Let everything happen whose time has come."""
@@ -233,7 +233,7 @@ class Lanes:
     def clear(self, *, keep_parked: bool = False) -> None:
         """Forget everything but what the database does not know: the rest is read again from its start.
 
-        That is what is in flight, and what is parked or due again after an attempt that is not yet `written`.
+        That is what is in flight, and what is parked or due again after an attempt that is not yet `note_written`.
         """
         self._ready.clear()
         self._released.clear()
@@ -257,10 +257,10 @@ class Lanes:
         for lane in self._lanes.values():
             self._queue(lane)
 
-    def hurry_all(self, now_us: int) -> None:
+    def make_all_due(self, now_us: int) -> None:
         """Make every parked delivery due now."""
         for key in list(self._parked):
-            self.hurry(key, now_us)
+            self.make_due(key, now_us)
 
     def erase(self, subject: str) -> None:
         """Drop what waits in one subject's lane: it was cancelled in the database."""
@@ -297,7 +297,7 @@ class Lanes:
         lane.waiting.clear()
         self._want_refill(lane)
 
-    def _land(self, delivery: Delivery) -> Lane:
+    def _end_attempt(self, delivery: Delivery) -> Lane:
         del self._in_flight[delivery.key]
         self._uncount(delivery)
         return self._lane_of[delivery.key]

@@ -17,9 +17,10 @@ from offhook.domain.delivery.delivery_log import LoggedDelivery
 from offhook.domain.events.cursor import check_reached
 from offhook.domain.events.event import check_is_kept
 from offhook.domain.events.publication import Publication
+from offhook.domain.events.replay import Replay
 from offhook.store.commit.transaction import Transaction
 from offhook.store.long_work.erasing import Erasure, Place, begin_erasing, erase_step
-from offhook.store.long_work.replay import Replay, replay_step, send_again
+from offhook.store.long_work.replay import replay_step, send_again
 from offhook.store.queries.deliveries import deliveries_of_event
 from offhook.store.queries.destinations import webhook_of
 from offhook.store.queries.events import find_customer_key, get_event, newest_position

@@ -45,10 +45,10 @@ class DestinationQueue:
         self.is_loading = False
         self.is_stale = True
         self.stale_count = 0
-        self.stash: list[Delivery] = []
+        self.arrived_while_loading: list[Delivery] = []
         self.needs_start = True
         self.cursor: Cursor = START
-        self.missed_count = 0
+        self.rewind_count = 0
         self.epoch = 0
         self.ended_while_loading: set[int] = set()
         self.next_backlog_us: int | None = None
@@ -71,7 +71,9 @@ class DestinationQueue:
         if not self.is_sending:
             # Everything is read when it is in use again.
             return True
-        has_more = self.behind or self.next_backlog_us is not None or self.stash or not self.lanes.is_empty
+        has_more = (
+            self.behind or self.next_backlog_us is not None or self.arrived_while_loading or not self.lanes.is_empty
+        )
         return not has_more and self.health == CLEAN and self.written_failing_since_us is None
 
     @property
@@ -105,6 +107,10 @@ class DestinationQueue:
         return limits.floor if is_node_full or self.health.is_probing else limits.window
 
     @property
+    def _has_room_beside_lanes(self) -> bool:
+        return len(self.arrived_while_loading) < self._window - self.lanes.held_count
+
+    @property
     def _has_room(self) -> bool:
         return self.lanes.held_count < self._window and self.lanes.held_bytes < self._limits.window_bytes
 
@@ -114,31 +120,31 @@ class DestinationQueue:
             # The backlog may have been read after the commit and before it was told of.
             if delivery.key not in self.lanes:
                 self.lanes.add(delivery, now_us)
-        elif self.is_loading and self.is_sending and len(self.stash) < self._window - self.lanes.held_count:
+        elif self.is_loading and self.is_sending and self._has_room_beside_lanes:
             # The reader may be about to catch up: these come right after what it finds.
-            self.stash.append(delivery)
+            self.arrived_while_loading.append(delivery)
         else:
-            self.miss((delivery.due_us, delivery.key))
+            self.read_from((delivery.due_us, delivery.key))
 
-    def become_stale(self) -> None:
+    def mark_stale(self) -> None:
         """Uri, method, secrets or state changed: nothing more is sent before they have been read again."""
         self.is_stale = True
         self.stale_count += 1
 
-    def miss(self, place: Cursor) -> None:
+    def read_from(self, place: Cursor) -> None:
         """Something at `place` is in the database and not in memory: read on from there at the latest."""
-        self.missed_count += 1
+        self.rewind_count += 1
         self.behind = True
         self.cursor = min(self.cursor, (place[0], place[1] - 1))
 
-    def miss_commit(self, now_us: int) -> None:
+    def read_from_commit(self, now_us: int) -> None:
         """A commit that was told of just now made deliveries due at its own time."""
-        self.miss((now_us - _COMMIT_US, 0))
+        self.read_from((now_us - _COMMIT_US, 0))
 
-    def expect(self, place: Cursor, now_us: int) -> None:
+    def read_when_due(self, place: Cursor, now_us: int) -> None:
         """Something at `place` was dropped from memory: it is read again when it is due."""
         if place[0] <= now_us:
-            self.miss(place)
+            self.read_from(place)
         else:
             self.read_at(place[0])
 
@@ -147,20 +153,20 @@ class DestinationQueue:
         if due_us is not None and (self.next_backlog_us is None or due_us < self.next_backlog_us):
             self.next_backlog_us = due_us
 
-    def look_again(self) -> None:
+    def read_from_start_if_idle(self) -> None:
         """Something due was seen in the database: read the backlog from its start, unless that is under way."""
         if self.is_sending and not (self.behind or self.is_loading or self.in_flight_count or self.lanes.held_count):
-            self.miss(START)
+            self.read_from(START)
 
-    def distrust(self) -> None:
+    def reread_everything(self) -> None:
         """What was committed is not known: read everything again, the destination itself too."""
         if not (self.is_stale and self.needs_start) or self.is_loading:
-            self.become_stale()
+            self.mark_stale()
             self.start_over()
 
     def begin_empty(self, destination: Destination, now_us: int) -> None:
         """A commit was the first to tell of it, and before that commit the database holds nothing of it."""
-        self.follow(destination, now_us)
+        self.set_destination(destination, now_us)
         self.needs_start = self.behind = False
 
     def take_loaded(self, rows: list[Delivery], now_us: int) -> None:
@@ -179,24 +185,26 @@ class DestinationQueue:
     def _unknown(self, rows: list[Delivery]) -> list[Delivery]:
         return [row for row in rows if row.key not in self.lanes and row.key not in self.ended_while_loading]
 
-    def unstash(self, now_us: int, *, caught_up: bool) -> None:
+    def take_arrived(self, now_us: int, *, caught_up: bool) -> None:
         """What came in while the backlog was read: it follows directly, or it has to be read too."""
-        stash, self.stash = self.stash, []
+        arrived, self.arrived_while_loading = self.arrived_while_loading, []
         if caught_up:
-            self.take_loaded(stash, now_us)
-        elif stash:
-            self.miss(min((delivery.due_us, delivery.key) for delivery in stash))
+            self.take_loaded(arrived, now_us)
+        elif arrived:
+            self.read_from(min((delivery.due_us, delivery.key) for delivery in arrived))
 
     def erase(self, subject: str) -> None:
         """What is pending of one subject was cancelled: forget it, and what is being read."""
         self.epoch += 1
-        self.stash = [delivery for delivery in self.stash if delivery.subject != subject]
+        self.arrived_while_loading = [
+            delivery for delivery in self.arrived_while_loading if delivery.subject != subject
+        ]
         if self.lanes.is_ordered:
             self.lanes.erase(subject)
         else:
             self.start_over()
 
-    def follow(self, destination: Destination | None, now_us: int) -> None:
+    def set_destination(self, destination: Destination | None, now_us: int) -> None:
         """The destination is this from now on. Another uri, or being enabled again, starts with a clean health.
 
         None: there is none any more.
@@ -214,7 +222,7 @@ class DestinationQueue:
             self.alarm = Alarm()
             # What failed just before this was committed may have been written down just after it, for much later.
             self.start_over(keep_parked=True)
-            self.lanes.hurry_all(now_us)
+            self.lanes.make_all_due(now_us)
         self.written_failing_since_us = destination.failing_since_us
 
     def hold(self, reason: str) -> None:
@@ -229,7 +237,7 @@ class DestinationQueue:
         self.cursor = START
         self.behind = True
         self.needs_start = True
-        self.missed_count += 1
+        self.rewind_count += 1
         self.epoch += 1
 
     def make_room(self, now_us: int) -> None:

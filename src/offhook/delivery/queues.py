@@ -42,7 +42,7 @@ class Queues:
             queue = self._queues[key] = self._make(key)
         return queue
 
-    def meet(self, key: int, destination: Destination | None, now_us: int) -> DestinationQueue | None:
+    def queue_for(self, key: int, destination: Destination | None, now_us: int) -> DestinationQueue | None:
         """The queue for a delivery committed just now. None if its destination sends nothing.
 
         `destination` is what the commit says of it: nothing, if there was a queue at that time.
@@ -58,16 +58,16 @@ class Queues:
         if self.is_surveyed:
             queue.begin_empty(destination, now_us)
         else:
-            queue.follow(destination, now_us)
+            queue.set_destination(destination, now_us)
         self._queues[key] = queue
         return queue
 
-    def distrust(self) -> None:
+    def reread_everything(self) -> None:
         """What is in the database is not known any more: every queue reads again, and a survey has to be taken."""
         self.is_surveyed = False
         self._doubt_count += 1
         for queue in self._queues.values():
-            queue.distrust()
+            queue.reread_everything()
 
     def begin_survey(self) -> int:
         """What to give to `end_survey`."""
@@ -78,10 +78,10 @@ class Queues:
         queue = self._queues.get(destination.key)
         if queue is None:
             queue = self._queues[destination.key] = self._make(destination.key)
-            queue.follow(destination, now_us)
+            queue.set_destination(destination, now_us)
         else:
             # Known already, and perhaps more recent than the survey.
-            queue.look_again()
+            queue.read_from_start_if_idle()
         return queue
 
     def end_survey(self, begun: int) -> None:

@@ -57,7 +57,7 @@ class StopSignals:
                 os._exit(1)
 
 
-def hear_no_more() -> None:
+def ignore_signals() -> None:
     """It is over: until the process is gone, asking once more changes nothing, and its exit code least of all."""
     for number in _STOPPING:
         signal.signal(number, signal.SIG_IGN)

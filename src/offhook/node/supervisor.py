@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import structlog
 
 from offhook.domain.errors import OffhookError
+from offhook.node.backoff import Backoff
 from offhook.node.service import Service
 
 S = TypeVar("S", bound=Service)
@@ -78,7 +79,7 @@ class Supervisor:
         return await asyncio.shield(self._failed)
 
     async def _live(self, entry: _Entry) -> None:
-        pause_s = _FIRST_PAUSE_S
+        backoff = Backoff(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
         while True:
             began = time.monotonic()
             error = await self._run_once(entry)
@@ -90,10 +91,10 @@ class Supervisor:
                     self._failed.set_result(error)
                 return
             if time.monotonic() - began > _STEADY_S:
-                pause_s = _FIRST_PAUSE_S
+                backoff.reset()
+            pause_s = backoff.pause_s()
             log.error("node.service_restarts", service=entry.service.name, pause_s=pause_s, **_told(error))
             await self._pause(entry, pause_s)
-            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 
     async def _pause(self, entry: _Entry, pause_s: float) -> None:
         try:

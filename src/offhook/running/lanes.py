@@ -17,12 +17,12 @@ from datetime import timedelta
 import structlog
 
 from offhook.domain.step import Command, Ended, Tell
-from offhook.running import trying
+from offhook.running import execution
+from offhook.running.execution import Execution
 from offhook.running.following import READ_PAUSE, Follower, Key
 from offhook.running.lane import Lane, Waiting
 from offhook.running.port import Carrier, Committed, Store
 from offhook.running.runner import Runner
-from offhook.running.trying import Trying
 from offhook.store.commit.port import Order, Row
 
 STOP_PATIENCE = timedelta(seconds=5)
@@ -42,15 +42,15 @@ class Lanes(Follower):
         store: Store,
         runner: Runner,
         *,
-        first_pause: timedelta = trying.FIRST_PAUSE,
-        longest_pause: timedelta = trying.LONGEST_PAUSE,
-        longest_request: timedelta = trying.LONGEST_REQUEST,
+        first_pause: timedelta = execution.FIRST_PAUSE,
+        longest_pause: timedelta = execution.LONGEST_PAUSE,
+        longest_request: timedelta = execution.LONGEST_REQUEST,
         stop_patience: timedelta = STOP_PATIENCE,
         read_pause: timedelta = READ_PAUSE,
     ) -> None:
         super().__init__(store, read_pause)
         self._runner = runner
-        self._trying = Trying(
+        self._execution = Execution(
             runner,
             self._stands_still,
             first_pause=first_pause,
@@ -88,10 +88,10 @@ class Lanes(Follower):
         return sum(lane.is_at_work for lane in self._lanes.values())
 
     def register(
-        self, command_type: type[Command], carrier: Carrier, *, max_requests: int = trying.MAX_REQUESTS
+        self, command_type: type[Command], carrier: Carrier, *, max_requests: int = execution.MAX_REQUESTS
     ) -> None:
         """Commands of that type, and of those below it, are carried out by `carrier`, so many at the same time."""
-        self._trying.register(command_type, carrier, max_requests)
+        self._execution.register(command_type, carrier, max_requests)
 
     def open(self, name: str) -> None:
         """The lanes `name`/... go. At first all do."""
@@ -214,7 +214,7 @@ class Lanes(Follower):
     async def _work(self, lane: Lane) -> None:
         try:
             while (one := lane.first) is not None and self._may_go(one):
-                outcome = await self._trying.once(one)
+                outcome = await self._execution.once(one)
                 if outcome is not None:
                     lane.remove(one)
                     self._runner.tell(Tell(one.order.kind, one.order.id, Ended(one.command, outcome)))

@@ -23,6 +23,7 @@ import structlog
 from offhook.domain.errors import UnavailableError
 from offhook.domain.step import Tell
 from offhook.domain.times import from_us
+from offhook.node.backoff import Backoff
 from offhook.node.service import Service
 from offhook.running.answers import state_of, stopping, too_late
 from offhook.running.port import Store
@@ -83,8 +84,7 @@ class Runner(Service):
         stop_patience: timedelta = STOP_PATIENCE,
     ) -> None:
         self._store = store
-        self._first_pause_s = self._pause_s = first_pause.total_seconds()
-        self._longest_pause_s = longest_pause.total_seconds()
+        self._backoff = Backoff(first_pause.total_seconds(), longest_pause.total_seconds())
         self._ask_patience_s = ask_patience.total_seconds()
         self._stop_patience_s = stop_patience.total_seconds()
         self._inbox: deque[_Input] = deque()
@@ -204,7 +204,7 @@ class Runner(Service):
                 one.fail(too_late(was_begun=True))
             raise
         self._writing_count = 0
-        self._pause_s = self._first_pause_s
+        self._backoff.reset()
         self._max_units = min(self._max_units * 2, MAX_UNITS)
         for one, result in zip(batch, results, strict=True):
             self._ended_as(one, result)
@@ -224,8 +224,7 @@ class Runner(Service):
             log.error("running.write_failed", count=len(left), exc_info=error, **told)
         if left:
             self._inbox.extendleft(reversed(left))
-            await asyncio.sleep(self._pause_s)
-            self._pause_s = min(self._pause_s * 2, self._longest_pause_s)
+            await asyncio.sleep(self._backoff.pause_s())
 
     def _ended_as(self, one: _Input, result: Result) -> None:
         if not result.is_done and not one.is_asked:

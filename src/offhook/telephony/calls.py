@@ -26,6 +26,7 @@ from offhook.domain.step import Tell, Unavailable
 from offhook.domain.switch.commands import HangUp, HangUpCause
 from offhook.domain.switch.inputs import Channel, ChannelArrived, SwitchConnected, SwitchInput, SwitchLost
 from offhook.flows.greeting import greeting
+from offhook.node.backoff import Backoff
 from offhook.node.service import Service
 from offhook.running.lanes import Lanes
 from offhook.running.runner import Runner
@@ -149,7 +150,7 @@ class CallService(Service):
         for write in committed.changes:
             if write.row.kind == KIND:
                 self._log(write.row)
-                self._live.note(write.row, is_open=write.is_open)
+                self._live.take_row(write.row, is_open=write.is_open)
                 self._touched.add(write.row.id)
         if committed.everything:
             self._is_behind = True
@@ -232,7 +233,7 @@ class CallService(Service):
             await self._end(channel.id)
             return
         call_id = new_uuid()
-        self._live.expect(channel.id, call_id)
+        self._live.add_uncommitted(channel.id, call_id)
         self._runner.tell(Tell(KIND, call_id, Arrived(call_id, customer_id, channel, self._actions)), at=at)
         for told, heard_at in waiting:
             self._pass_on(channel.id, told, heard_at)
@@ -240,17 +241,17 @@ class CallService(Service):
             # It was given up before this call was there?
             self._expect_switch()
         await self._runner.tell_and_wait()
-        if self._live.give_up(call_id):
+        if self._live.drop_uncommitted(call_id):
             # A rule raised: that is in the log.
             await self._end(channel.id)
 
     async def _end(self, channel_id: str, cause: HangUpCause = HangUpCause.CONGESTION) -> None:
         """End a channel that is nobody's. One that stays comes up again when the switch is connected again."""
         command = HangUp(id=new_uuid(), switch=self._switch.switch_name, channel_id=channel_id, cause=cause)
-        pause_s = _FIRST_PAUSE_S
+        backoff = Backoff(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
         while isinstance(outcome := await self._switch.carry_out(command), Unavailable) and self._switch.is_connected:
+            pause_s = backoff.pause_s()
             await asyncio.sleep(pause_s)
-            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
         log.info("call.channel_ended", channel_id=channel_id, outcome=type(outcome).__name__)
 
     def _reconcile(self, connected: SwitchConnected, at: datetime) -> None:

@@ -17,7 +17,7 @@ class LiveCalls:
     def __init__(self) -> None:
         self._rows: dict[str, Row] = {}
         self._channels: dict[str, str] = {}
-        self._expected: dict[str, str] = {}
+        self._uncommitted: dict[str, str] = {}
         self._is_empty = asyncio.Event()
         self._is_empty.set()
 
@@ -28,12 +28,12 @@ class LiveCalls:
 
     def ids(self) -> list[str]:
         """Those that are not over, and those that are about to be committed."""
-        return [*self._rows, *self._expected]
+        return [*self._rows, *self._uncommitted]
 
     @property
     def count(self) -> int:
         """How many calls there are, or are about to be committed."""
-        return len(self._rows) + len(self._expected)
+        return len(self._rows) + len(self._uncommitted)
 
     @property
     def channels(self) -> Collection[str]:
@@ -44,26 +44,26 @@ class LiveCalls:
         """The id of the call whose channel it is."""
         return self._channels.get(channel_id)
 
-    def expect(self, channel_id: str, call_id: str) -> None:
+    def add_uncommitted(self, channel_id: str, call_id: str) -> None:
         """A call of this channel is about to be committed: what is said of the channel is said to it."""
         self._channels[channel_id] = call_id
-        self._expected[call_id] = channel_id
+        self._uncommitted[call_id] = channel_id
         self._is_empty.clear()
 
-    def give_up(self, call_id: str) -> bool:
+    def drop_uncommitted(self, call_id: str) -> bool:
         """Whether the call was expected, and never committed. It is not expected any more."""
-        channel_id = self._expected.pop(call_id, None)
+        channel_id = self._uncommitted.pop(call_id, None)
         if channel_id is not None:
             del self._channels[channel_id]
-            self._look_whether_empty()
+            self._update_is_empty()
         return channel_id is not None
 
-    def note(self, row: Row, *, is_open: bool) -> None:
+    def take_row(self, row: Row, *, is_open: bool) -> None:
         """A row was committed, or read."""
         if row.kind != CALL.kind:
             return
         state: CallState = row.document.state
-        self._expected.pop(row.id, None)
+        self._uncommitted.pop(row.id, None)
         known = self._rows.pop(row.id, None)
         for channel_id in (*(known.document.state.channels if known else ()), *state.channels):
             if self._channels.get(channel_id, row.id) == row.id:
@@ -72,24 +72,24 @@ class LiveCalls:
             self._channels.update(dict.fromkeys(state.channels, row.id))
         if not is_final(state):
             self._rows[row.id] = row
-        self._look_whether_empty()
+        self._update_is_empty()
 
     def replace(self, rows: Collection[Row], touched: Collection[str]) -> None:
         """These are all open rows, but for calls that were `touched` since they were read: those are known better."""
         rest = {call_id: row for call_id, row in self._rows.items() if call_id in touched}
         channels = {channel_id: call_id for channel_id, call_id in self._channels.items() if call_id in touched}
-        expected = {channel_id: call_id for call_id, channel_id in self._expected.items()}
+        expected = {channel_id: call_id for call_id, channel_id in self._uncommitted.items()}
         self._rows, self._channels = rest, channels | expected
         for row in rows:
             if row.id not in touched:
-                self.note(row, is_open=True)
-        self._look_whether_empty()
+                self.take_row(row, is_open=True)
+        self._update_is_empty()
 
     async def wait_until_empty(self) -> None:
         """Return once there is no call that is not over."""
         await self._is_empty.wait()
 
-    def _look_whether_empty(self) -> None:
+    def _update_is_empty(self) -> None:
         if self.count:
             self._is_empty.clear()
         else:

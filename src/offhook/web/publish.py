@@ -12,7 +12,8 @@ import msgspec
 from offhook.domain.accounts.customer import MANAGERS
 from offhook.domain.errors import InvalidError
 from offhook.domain.events.publication import Publication, parse_large, parse_publications
-from offhook.web.http.exchange import Exchange, acting_for, caller_of, read_body
+from offhook.web.callers import acting_for, caller_of
+from offhook.web.http.exchange import Exchange, read_body
 from offhook.web.known_names import check_publish_parameters
 from offhook.web.services import Services
 

@@ -10,7 +10,8 @@ from litestar import Request
 from offhook.domain.accounts.customer import Caller, Permission
 from offhook.domain.errors import InvalidError, NotAllowedError
 from offhook.domain.ids import is_uuid
-from offhook.web.http.exchange import Exchange, acting_for, caller_of
+from offhook.web.callers import acting_for, caller_of
+from offhook.web.http.exchange import Exchange
 from offhook.web.services import Services
 
 AnyRequest = Request[Any, Any, Any]

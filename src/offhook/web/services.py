@@ -8,12 +8,14 @@ from typing import Protocol
 import msgspec
 from prometheus_client import CollectorRegistry
 
-from offhook.accounts.accounts import Accounts
+from offhook.accounts.access_keys import AccessKeys
+from offhook.accounts.agents import Agents
 from offhook.accounts.authentication import Authenticator
+from offhook.accounts.customers import Customers
 from offhook.domain.catalogue.call import Call
 from offhook.domain.delivery.delivery_log import LoggedAttempt, LoggedDelivery
 from offhook.domain.events.publication import Publication, PublishLimits
-from offhook.store.long_work.replay import Replay
+from offhook.domain.events.replay import Replay
 from offhook.store.store import Store
 from offhook.web.http.origins import OwnOrigins
 from offhook.web.http.time_slices import TimeSlices
@@ -86,7 +88,9 @@ class Services:
         *,
         settings: WebSettings,
         store: Store,
-        accounts: Accounts,
+        customers: Customers,
+        agents: Agents,
+        access_keys: AccessKeys,
         authenticator: Authenticator,
         tester: WebhookTester,
         log: EventLog,
@@ -96,7 +100,9 @@ class Services:
     ) -> None:
         self.settings = settings
         self.store = store
-        self.accounts = accounts
+        self.customers = customers
+        self.agents = agents
+        self.access_keys = access_keys
         self.authenticator = authenticator
         self.tester = tester
         self.log = log

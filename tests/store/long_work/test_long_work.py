@@ -16,12 +16,12 @@ from offhook.delivery.log import erase_subject, replay, resend
 from offhook.domain.delivery.delivery import AttemptRecord
 from offhook.domain.delivery.delivery_log import LoggedStatus
 from offhook.domain.errors import ConflictError
+from offhook.domain.events.replay import Replay
 from offhook.store.commit.committed import Committed
 from offhook.store.commit.transaction import Transaction
 from offhook.store.database.database import Database
 from offhook.store.long_work.erasing import begin_erasing
 from offhook.store.long_work.making_due import Marked, make_due_step
-from offhook.store.long_work.replay import Replay
 from offhook.store.queries import destinations
 from offhook.store.queries.backlog import START, load_delivery, load_due, load_holding, load_subject
 from offhook.store.queries.deliveries import attempts_of_event, list_deliveries

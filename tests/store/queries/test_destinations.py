@@ -13,10 +13,10 @@ from offhook.domain.delivery.delivery import FAILING, GONE, AttemptRecord, Desti
 from offhook.domain.delivery.delivery_log import LoggedStatus
 from offhook.domain.delivery.outcome import Outcome
 from offhook.domain.errors import ConflictError, NotFoundError
+from offhook.domain.events.replay import Replay
 from offhook.store import schema
 from offhook.store.commit.committed import Committed
 from offhook.store.commit.transaction import Transaction
-from offhook.store.long_work.replay import Replay
 from offhook.store.queries import customers, destinations
 from offhook.store.queries.backlog import START, load_due, load_holding, next_due_us
 from offhook.store.queries.deliveries import attempts_of_event, deliveries_of_event, list_deliveries

@@ -7,10 +7,11 @@ from typing import Any
 
 import msgspec
 
-from offhook.domain.accounts.customer import MANAGERS, Caller, Permission, checked_text
+from offhook.domain.accounts.customer import MANAGERS, Caller, Permission
 from offhook.domain.catalogue.fields import Address
 from offhook.domain.errors import InvalidError, NotAllowedError
 from offhook.domain.ids import is_uuid
+from offhook.domain.texts import checked_text
 
 RING_METHODS = ("ringall", "linear")
 _MAX_ITEMS = 100

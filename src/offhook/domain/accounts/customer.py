@@ -13,11 +13,11 @@ from offhook.domain.delivery.delivery import OFF
 from offhook.domain.delivery.networks import NetworkPolicy, literal_address
 from offhook.domain.errors import InvalidError, NotAllowedError
 from offhook.domain.ids import NIL_UUID
+from offhook.domain.texts import checked_text
 
 PROFILE_FIELDS = ("name", "detail", "email", "phone_number", "address")
 METHODS = ("POST", "PUT", "GET", "DELETE")
 _MAX_URI = 2_048
-_MAX_TEXT = 1_024
 _OLD_SECRET_LIFETIME_US = timedelta(hours=24) // timedelta(microseconds=1)
 _MAX_OLD_SECRETS = 5
 
@@ -173,15 +173,6 @@ def uri_warnings(uri: str) -> list[str]:
     if uri[:7].lower() == "http://":
         return ["webhook_uri is plain http: anyone on the way can read the events. Use https in production."]
     return []
-
-
-def checked_text(name: str, value: str) -> str:
-    """A profile field. Raises InvalidError naming it."""
-    if len(value) > _MAX_TEXT:
-        raise InvalidError(f"{name} is longer than {_MAX_TEXT} characters.", field=name)
-    if any(not character.isprintable() for character in value):
-        raise InvalidError(f"{name} contains a control character.", field=name)
-    return value
 
 
 def _fault_of(uri: str) -> str:

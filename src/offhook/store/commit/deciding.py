@@ -36,7 +36,7 @@ class Deciding:
     def run(self, units: Sequence[Unit]) -> list[Result]:
         """Decide these. Raises what the database raises; then the whole group has failed."""
         told = {(tell.kind, tell.id) for unit in units for tell in unit.tells}
-        self._rows.expect(told - self._group.read.keys() - self._group.changed.keys())
+        self._rows.prefetch(told - self._group.read.keys() - self._group.changed.keys())
         return [self._run(unit) for unit in units]
 
     def run_apart(self, units: Iterable[Unit]) -> list[Result]:

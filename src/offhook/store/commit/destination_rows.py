@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -13,19 +13,37 @@ from offhook.store import schema
 from offhook.store.database.prepared import Prepared, driver_cursor
 from offhook.store.schema import customers, deliveries, destinations, uris
 
-SELECT: sa.Select[Any] = sa.select(
-    destinations.c.key,
-    customers.c.id,
-    destinations.c.activeflow_id,
-    uris.c.uri,
-    destinations.c.uri_key,
-    destinations.c.method,
-    destinations.c.held_reason,
-    destinations.c.failing_since,
-    customers.c.webhook_secret,
-    customers.c.old_webhook_secret,
-    customers.c.old_webhook_secret_until,
-).select_from(
+
+class _Found(NamedTuple):
+    """A row as `SELECT` finds it, and its columns: one and the same order."""
+
+    key: Any
+    customer_id: Any
+    activeflow_id: Any
+    uri: Any
+    uri_key: Any
+    method: Any
+    held_reason: Any
+    failing_since: Any
+    secret: Any
+    old_secrets: Any
+    old_secret_until: Any
+
+
+_COLUMNS = _Found(
+    key=destinations.c.key,
+    customer_id=customers.c.id,
+    activeflow_id=destinations.c.activeflow_id,
+    uri=uris.c.uri,
+    uri_key=destinations.c.uri_key,
+    method=destinations.c.method,
+    held_reason=destinations.c.held_reason,
+    failing_since=destinations.c.failing_since,
+    secret=customers.c.webhook_secret,
+    old_secrets=customers.c.old_webhook_secret,
+    old_secret_until=customers.c.old_webhook_secret_until,
+)
+SELECT: sa.Select[Any] = sa.select(*_COLUMNS).select_from(
     destinations.join(customers, customers.c.key == destinations.c.customer_key).outerjoin(
         uris, uris.c.key == destinations.c.uri_key
     )
@@ -34,19 +52,19 @@ SELECT: sa.Select[Any] = sa.select(
 
 def destination_of(row: Iterable[Any]) -> Destination:
     """A row of `SELECT`."""
-    key, customer_id, activeflow_id, uri, uri_key, method, held_reason, failing_since, secret, old, old_until = row
-    old_secrets = tuple(old.split())
+    found = _Found._make(row)
+    old_secrets = tuple(found.old_secrets.split())
     return Destination(
-        key=key,
-        customer_id=customer_id,
-        activeflow_id=activeflow_id,
-        uri=uri or "",
-        uri_key=uri_key,
-        method=method,
-        held_reason=held_reason,
-        failing_since_us=failing_since,
-        secrets=(secret, *old_secrets),
-        old_secret_until_us=old_until if old_secrets else None,
+        key=found.key,
+        customer_id=found.customer_id,
+        activeflow_id=found.activeflow_id,
+        uri=found.uri or "",
+        uri_key=found.uri_key,
+        method=found.method,
+        held_reason=found.held_reason,
+        failing_since_us=found.failing_since,
+        secrets=(found.secret, *old_secrets),
+        old_secret_until_us=found.old_secret_until if old_secrets else None,
     )
 
 
@@ -76,17 +94,17 @@ def _statements(dialect_name: str) -> _Statements:
 
 def load_destination(connection: sa.Connection, key: int) -> Destination | None:
     """The destination with this key, as it is now."""
-    found = _statements(connection.dialect.name).by_key.fetch(driver_cursor(connection), (key,))
+    found = _statements(connection.dialect.name).by_key.fetch(driver_cursor(connection), of_key=key)
     return destination_of(found[0]) if found else None
 
 
 def load_destinations(cursor: Any, dialect_name: str, keys: Sequence[int]) -> list[Destination]:
     """Destinations that are there, by the driver's own cursor."""
-    rows = _statements(dialect_name).by_key.run_returning(cursor, [(key,) for key in keys])
+    rows = _statements(dialect_name).by_key.run_returning(cursor, [{"of_key": key} for key in keys])
     return [destination_of(row) for row in rows]
 
 
 def destinations_with_pending(connection: sa.Connection, *, until_us: int) -> list[Destination]:
     """Every destination in use that has something pending, due by `until_us`."""
-    rows = _statements(connection.dialect.name).with_pending.fetch(driver_cursor(connection), (until_us,))
+    rows = _statements(connection.dialect.name).with_pending.fetch(driver_cursor(connection), until=until_us)
     return [destination_of(row) for row in rows]

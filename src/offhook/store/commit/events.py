@@ -22,14 +22,14 @@ from offhook.store import schema
 from offhook.store.commit.committed import Committed
 from offhook.store.commit.destination_rows import load_destinations
 from offhook.store.commit.keys import Keys
-from offhook.store.database.prepared import Prepared, Row, driver_cursor
+from offhook.store.database.prepared import Prepared, Values, driver_cursor
 from offhook.store.schema import DeliveryStatus
 
 _PENDING = int(DeliveryStatus.PENDING)
 
 
 class _Statements:
-    """For one dialect, with the columns in the order of the rows below."""
+    """For one dialect."""
 
     def __init__(self, dialect_name: str) -> None:
         module: Any = {"sqlite": sqlite, "postgresql": postgresql}[dialect_name]
@@ -99,7 +99,7 @@ class EventWriting:
         positions = self._give_positions(cursor, new)
         subjects = self._give_sequences(cursor, new)
         keys = self._keys.take(self._connection, "events", len(new))
-        rows: list[Row] = []
+        rows: list[Values] = []
         for key, (customer_key, event) in zip(keys, new, strict=True):
             position = positions[customer_key] = positions[customer_key] + 1
             subject_key = sequence = None
@@ -108,15 +108,29 @@ class EventWriting:
                 slot[1] += 1
                 subject_key, sequence = slot
             rows.append(
-                (
-                    *(key, event.id, customer_key, position, event.type, subject_key, sequence),
-                    *(event.payload, self._now_us),
-                )
+                {
+                    "key": key,
+                    "id": event.id,
+                    "customer_key": customer_key,
+                    "position": position,
+                    "type": event.type,
+                    "subject_key": subject_key,
+                    "sequence": sequence,
+                    "payload": event.payload,
+                    "tm_create": self._now_us,
+                }
             )
             self._total.events.append(
                 Event(
-                    *(key, event.id, event.customer_id, event.type, event.subject, sequence, position),
-                    *(event.payload, self._now_us),
+                    key=key,
+                    id=event.id,
+                    customer_id=event.customer_id,
+                    type=event.type,
+                    subject=event.subject,
+                    sequence=sequence,
+                    position=position,
+                    payload=event.payload,
+                    created_us=self._now_us,
                 )
             )
         self._statements.insert_events.run_many(cursor, rows)
@@ -125,9 +139,9 @@ class EventWriting:
     def _give_positions(self, cursor: Any, new: Sequence[tuple[int, NewEvent]]) -> dict[int, int]:
         """The position before the first new event, per customer."""
         counts = sorted(Counter(customer_key for customer_key, _ in new).items())
-        rows = [(count, customer_key) for customer_key, count in counts]
+        rows = [{"for_key": customer_key, "count": count} for customer_key, count in counts]
         found = self._statements.advance_position.run_returning(cursor, rows)
-        return {customer_key: after[0] - count for (count, customer_key), after in zip(rows, found, strict=True)}
+        return {customer_key: after - count for (customer_key, count), (after,) in zip(counts, found, strict=True)}
 
     def _give_sequences(self, cursor: Any, new: Sequence[tuple[int, NewEvent]]) -> dict[tuple[int, str], list[int]]:
         """For every subject its key and the sequence before its first new event."""
@@ -135,7 +149,10 @@ class EventWriting:
         if not counts:
             return {}
         keys = self._keys.take(self._connection, "subjects", len(counts))
-        rows = [(key, *subject, count) for key, (subject, count) in zip(keys, counts, strict=True)]
+        rows = [
+            {"key": key, "customer_key": customer_key, "subject": subject, "sequence": count}
+            for key, ((customer_key, subject), count) in zip(keys, counts, strict=True)
+        ]
         found = self._statements.advance_sequence.run_returning(cursor, rows)
         return {subject: [key, after - count] for (subject, count), (key, after) in zip(counts, found, strict=True)}
 
@@ -155,14 +172,32 @@ class EventWriting:
         self._statements.insert_deliveries.run_many(
             cursor,
             [
-                (key, event.key, customer_key, destination_key, _PENDING, now_us, now_us, 0, "")
+                {
+                    "key": key,
+                    "event_key": event.key,
+                    "customer_key": customer_key,
+                    "destination_key": destination_key,
+                    "status": _PENDING,
+                    "due_at": now_us,
+                    "tm_create": now_us,
+                    "attempt_count": 0,
+                    "last_outcome": "",
+                }
                 for key, (destination_key, customer_key, event) in zip(keys, wanted, strict=True)
             ],
         )
         self._total.deliveries += [
             Delivery(
-                *(key, destination_key, event.id, event.subject, event.sequence, event.position, event.payload),
-                *(family_of(event.type), now_us, now_us),
+                key=key,
+                destination_key=destination_key,
+                event_id=event.id,
+                subject=event.subject,
+                sequence=event.sequence,
+                position=event.position,
+                payload=event.payload,
+                family=family_of(event.type),
+                created_us=now_us,
+                due_us=now_us,
             )
             for key, (destination_key, _, event) in zip(keys, wanted, strict=True)
         ]
@@ -181,9 +216,9 @@ class EventWriting:
     def _destinations_of(self, cursor: Any, customer_keys: Iterable[int]) -> dict[tuple[int, str], list[int]]:
         """The destinations that are on, by customer and activeflow."""
         targets: dict[tuple[int, str], list[int]] = {}
-        rows = [(customer_key,) for customer_key in sorted(customer_keys)]
-        found = self._statements.select_destinations.fetch_each(cursor, rows)
-        for (customer_key,), some in zip(rows, found, strict=True):
+        keys = sorted(customer_keys)
+        found = self._statements.select_destinations.fetch_each(cursor, [{"for_key": key} for key in keys])
+        for customer_key, some in zip(keys, found, strict=True):
             for activeflow_id, key in some:
                 targets.setdefault((customer_key, activeflow_id), []).append(key)
         return targets

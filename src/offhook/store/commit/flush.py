@@ -32,7 +32,7 @@ class StaleError(Exception):
 
 
 class _Statements:
-    """One noun's, for one dialect, with the columns in the order of the rows below."""
+    """One noun's, for one dialect."""
 
     def __init__(self, kind: str, dialect_name: str) -> None:
         module: Any = {"sqlite": sqlite, "postgresql": postgresql}[dialect_name]
@@ -101,12 +101,20 @@ def _write(
     if is_new:
         table_name = f"{writes[0].row.kind}s"
         rows = [
-            (*_shared(write), key, write.row.id, write.row.customer_id, 1, to_us(_created_at(write.row)))
+            {
+                **_shared(write),
+                "key": key,
+                "id": write.row.id,
+                "customer_id": write.row.customer_id,
+                "version": 1,
+                "tm_create": to_us(_created_at(write.row)),
+            }
             for write, key in zip(writes, keys.take(connection, table_name, len(writes)), strict=True)
         ]
         statements.insert.run_many(cursor, rows)
     else:
-        statements.update.run_many(cursor, [(*_shared(write), write.row.id, write.row.version) for write in writes])
+        rows = [{**_shared(write), "of_id": write.row.id, "read_version": write.row.version} for write in writes]
+        statements.update.run_many(cursor, rows)
     if cursor.rowcount != len(writes):
         raise StaleError
 
@@ -123,20 +131,26 @@ def _write_places(
         if before is not None and set(before) == set(write.entries):
             continue
         if before is None or before:
-            gone.append((write.row.kind, write.row.id))
-        new += [(write.row.kind, write.row.id, *entry) for entry in dict.fromkeys(write.entries)]
+            gone.append({"of_kind": write.row.kind, "of_id": write.row.id})
+        new += [
+            {"kind": write.row.kind, "id": write.row.id, "name": name, "key": key, "rank": rank}
+            for name, key, rank in dict.fromkeys(write.entries)
+        ]
     if gone:
         statements.delete.run_many(cursor, gone)
     if new:
         statements.insert.run_many(cursor, new)
 
 
-def _shared(write: Write) -> tuple[Any, ...]:
+def _shared(write: Write) -> dict[str, Any]:
     due_at = write.row.due_at
-    return (
-        *(write.is_open, write.is_final, None if due_at is None else to_us(due_at)),
-        *(write.document, to_us(write.row.document.last_at)),
-    )
+    return {
+        "is_open": write.is_open,
+        "is_final": write.is_final,
+        "due_at": None if due_at is None else to_us(due_at),
+        "document": write.document,
+        "tm_update": to_us(write.row.document.last_at),
+    }
 
 
 def _created_at(row: Row) -> Any:

@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from offhook.domain.delivery.delivery import AttemptRecord
 from offhook.domain.delivery.outcome import Outcome
 from offhook.store import schema
-from offhook.store.database.prepared import Prepared, Row, driver_cursor
+from offhook.store.database.prepared import Prepared, Values, driver_cursor
 from offhook.store.schema import DeliveryStatus
 
 _STATUS = {
@@ -23,7 +23,7 @@ _STATUS = {
 
 
 class _Statements:
-    """For one dialect, with the columns in the order of the rows below."""
+    """For one dialect."""
 
     def __init__(self, dialect_name: str) -> None:
         module: Any = {"sqlite": sqlite, "postgresql": postgresql}[dialect_name]
@@ -37,17 +37,8 @@ class _Statements:
         self.insert_attempts = Prepared(
             module.insert(schema.attempts).on_conflict_do_nothing(),
             (
-                *(
-                    "delivery_key",
-                    "number",
-                    "uri_key",
-                    "outcome",
-                    "status_code",
-                    "started_at",
-                    "latency_ms",
-                    "response",
-                ),
-                "detail",
+                *("delivery_key", "number", "uri_key", "outcome", "status_code", "started_at", "latency_ms"),
+                *("response", "detail"),
             ),
             dialect_name,
         )
@@ -98,7 +89,7 @@ def write_records(connection: sa.Connection, records: Sequence[AttemptRecord]) -
     failed = [record for record in records if record.status != "succeeded"]
     if failed:
         statements.insert_attempts.run_many(cursor, [_attempt_row(record) for record in failed])
-        statements.drop_cancelled.run_many(cursor, [(record.delivery_key,) for record in failed])
+        statements.drop_cancelled.run_many(cursor, [{"for_key": record.delivery_key} for record in failed])
     moved = _failed_elsewhere(statements, cursor, failed)
     ended = [record for record in records if _ends(record, moved)]
     if ended:
@@ -107,7 +98,7 @@ def write_records(connection: sa.Connection, records: Sequence[AttemptRecord]) -
     if postponed:
         statements.postpone_delivery.run_many(cursor, [_postpone_row(record) for record in postponed])
     if moved:
-        statements.make_due.run_many(cursor, [(key,) for key in moved])
+        statements.make_due.run_many(cursor, [{"for_key": key} for key in moved])
     return {record.destination_key for record in moved.values()}
 
 
@@ -115,9 +106,9 @@ def _failed_elsewhere(
     statements: _Statements, cursor: Any, failed: Sequence[AttemptRecord]
 ) -> dict[int, AttemptRecord]:
     """What failed last at another uri than its destination has now: it waits for nothing, and is not given up."""
-    keys = [(key,) for key in sorted({record.destination_key for record in failed})]
-    found = statements.select_uri.fetch_each(cursor, keys)
-    uri_of = {key: rows[0][0] for (key,), rows in zip(keys, found, strict=True) if rows}
+    keys = sorted({record.destination_key for record in failed})
+    found = statements.select_uri.fetch_each(cursor, [{"of_key": key} for key in keys])
+    uri_of = {key: uri_key for key, rows in zip(keys, found, strict=True) for (uri_key,) in rows}
     last = {record.delivery_key: record for record in failed}
     return {key: record for key, record in last.items() if uri_of.get(record.destination_key) != record.uri_key}
 
@@ -126,28 +117,43 @@ def _ends(record: AttemptRecord, moved: Container[int]) -> bool:
     return record.status == "succeeded" or (record.status == "exhausted" and record.delivery_key not in moved)
 
 
-def _attempt_row(record: AttemptRecord) -> Row:
-    return (
-        *(record.delivery_key, record.number, record.uri_key, record.outcome.value, record.status_code),
-        *(record.started_us, record.latency_ms, record.response, record.detail or None),
-    )
+def _attempt_row(record: AttemptRecord) -> Values:
+    return {
+        "delivery_key": record.delivery_key,
+        "number": record.number,
+        "uri_key": record.uri_key,
+        "outcome": record.outcome.value,
+        "status_code": record.status_code,
+        "started_at": record.started_us,
+        "latency_ms": record.latency_ms,
+        "response": record.response,
+        "detail": record.detail or None,
+    }
 
 
-def _end_row(record: AttemptRecord) -> Row:
+def _end_row(record: AttemptRecord) -> Values:
     # What a failed last attempt found is in `attempts` already.
-    found = (None, None, None)
-    if record.outcome is Outcome.SUCCEEDED:
-        found = (record.started_us, record.latency_ms, record.response)  # type: ignore[assignment]
-    return (
-        *(_STATUS[record.status], record.number, record.outcome.value, record.status_code, record.uri_key),
-        *found,
-        record.ended_us,
-        record.delivery_key,
-    )
+    has_succeeded = record.outcome is Outcome.SUCCEEDED
+    return {
+        "for_key": record.delivery_key,
+        "status": _STATUS[record.status],
+        "attempt_count": record.number,
+        "last_outcome": record.outcome.value,
+        "last_status_code": record.status_code,
+        "uri_key": record.uri_key,
+        "started_at": record.started_us if has_succeeded else None,
+        "latency_ms": record.latency_ms if has_succeeded else None,
+        "response": record.response if has_succeeded else None,
+        "tm_done": record.ended_us,
+    }
 
 
-def _postpone_row(record: AttemptRecord) -> Row:
-    return (
-        *(record.number, record.outcome.value, record.status_code, record.due_us, record.first_failed_us),
-        record.delivery_key,
-    )
+def _postpone_row(record: AttemptRecord) -> Values:
+    return {
+        "for_key": record.delivery_key,
+        "attempt_count": record.number,
+        "last_outcome": record.outcome.value,
+        "last_status_code": record.status_code,
+        "due_at": record.due_us,
+        "first_failed_at": record.first_failed_us,
+    }

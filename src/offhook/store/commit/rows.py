@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
@@ -73,7 +73,13 @@ class NounRows:
         document = self.decode_or_none(found.id, found.document)
         if document is None:
             return None
-        return Row(self.noun.kind, found.id, found.customer_id, found.version, document)
+        return Row(
+            kind=self.noun.kind,
+            id=found.id,
+            customer_id=found.customer_id,
+            version=found.version,
+            document=document,
+        )
 
 
 class Tables:
@@ -143,15 +149,15 @@ class GroupRows:
         self._of = tables.of
         self._dialect_name = connection.dialect.name
         self._cursor = driver_cursor(connection)
-        self._expected: dict[tuple[str, str], list[Any]] = {}
+        self._prefetched: dict[tuple[str, str], list[Any]] = {}
 
-    def expect(self, keys: Collection[tuple[str, str]]) -> None:
+    def prefetch(self, keys: Collection[tuple[str, str]]) -> None:
         """These will be asked for: on PostgreSQL all at once costs less than one after another."""
         for kind in {kind for kind, _ in keys} & self._of.keys():
             ids = sorted(row_id for one, row_id in keys if one == kind and is_keepable(row_id))
             select = _select_row(self._of[kind].table.name, self._dialect_name)
-            found = select.fetch_each(self._cursor, [(row_id,) for row_id in ids])
-            self._expected.update(zip(((kind, row_id) for row_id in ids), found, strict=True))
+            found = select.fetch_each(self._cursor, [{"of_id": row_id} for row_id in ids])
+            self._prefetched.update(zip(((kind, row_id) for row_id in ids), found, strict=True))
 
     def get(self, kind: str, row_id: str) -> Row | Unreadable | None:
         """The row as it is in the database."""
@@ -159,21 +165,25 @@ class GroupRows:
         if not is_keepable(row_id):
             return None
         rows = self._of[kind]
-        found = self._expected.pop((kind, row_id), None)
+        found = self._prefetched.pop((kind, row_id), None)
         if found is None:
-            found = _select_row(rows.table.name, self._dialect_name).fetch(self._cursor, (row_id,))
+            found = _select_row(rows.table.name, self._dialect_name).fetch(self._cursor, of_id=row_id)
         if not found:
             return None
-        customer_id, version, document = found[0]
-        decoded = rows.decode_or_none(row_id, document)
-        return Unreadable() if decoded is None else Row(kind, row_id, customer_id, version, decoded)
+        row = _FoundRow._make(found[0])
+        document = rows.decode_or_none(row_id, row.document)
+        if document is None:
+            return Unreadable()
+        return Row(kind=kind, id=row_id, customer_id=row.customer_id, version=row.version, document=document)
 
     def find(self, lookup: Lookup) -> Sequence[Hit]:
         """The first rows there."""
         if not is_keepable(lookup.key):
             return ()
-        values = (lookup.kind, lookup.name, lookup.key, lookup.limit)
-        return [Hit(*found) for found in _find(self._dialect_name).fetch(self._cursor, values)]
+        found = _find(self._dialect_name).fetch(
+            self._cursor, of_kind=lookup.kind, of_name=lookup.name, of_key=lookup.key, count=lookup.limit
+        )
+        return [Hit(rank=rank, id=row_id) for rank, row_id in found]
 
     def number(self) -> int:
         """The next number of a command."""
@@ -184,12 +194,19 @@ class GroupRows:
         return self._transaction.knows_customer(customer_id)
 
 
+class _FoundRow(NamedTuple):
+    """A row as `_select_row` finds it; its fields are the columns."""
+
+    customer_id: str
+    version: int
+    document: bytes
+
+
 @cache
 def _select_row(table_name: str, dialect_name: str) -> Prepared:
-    table = sa.table(table_name, *map(sa.column, ("id", "customer_id", "version", "document")))
-    statement = sa.select(table.c.customer_id, table.c.version, table.c.document).where(
-        table.c.id == sa.bindparam("of_id")
-    )
+    table = sa.table(table_name, *map(sa.column, ("id", *_FoundRow._fields)))
+    columns = [table.c[name] for name in _FoundRow._fields]
+    statement = sa.select(*columns).where(table.c.id == sa.bindparam("of_id"))
     return Prepared(statement, ("of_id",), dialect_name)
 
 

@@ -126,7 +126,7 @@ class Transaction:
 
     def _learn_customers(self, cursor: Any, customer_ids: Sequence[str]) -> None:
         statement = _select_customer(self._connection.dialect.name)
-        found = statement.fetch_each(cursor, [(customer_id,) for customer_id in customer_ids])
+        found = statement.fetch_each(cursor, [{"of_id": customer_id} for customer_id in customer_ids])
         for customer_id, rows in zip(customer_ids, found, strict=True):
             if not rows:
                 raise NotFoundError(f"There is no customer {customer_id}.", reason="CUSTOMER_NOT_FOUND")

@@ -17,7 +17,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from offhook.domain.errors import MisconfiguredError
-from offhook.store.database.postgresql import reading_engine, unhurried, writing_engine
+from offhook.store.database.postgresql import reading_engine, without_time_limit, writing_engine
 
 # What SQLite blames on whoever wrote the statement (sqlite.org, rescode.html).
 _FAULTS_OF_OURS = {
@@ -69,7 +69,7 @@ class Database:
 
     def migrate(self) -> None:
         """Bring the schema up to this version's, from any older one or from nothing. Raises MisconfiguredError."""
-        with self.writer.begin() as connection, nullcontext() if self.is_sqlite else unhurried(connection):
+        with self.writer.begin() as connection, nullcontext() if self.is_sqlite else without_time_limit(connection):
             config = _alembic_config(connection)
             known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
             present = set(MigrationContext.configure(connection).get_current_heads())

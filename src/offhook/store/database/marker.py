@@ -44,7 +44,7 @@ class Marker:
         if isinstance(session, Session):
             session.last_words = f"UPDATE last_group SET number = {self._written}"  # noqa: S608 - a number of ours
         else:
-            self._write.run_many(driver_cursor(connection), [(self._written,)])
+            self._write.run_many(driver_cursor(connection), [{"number": self._written}])
 
     def committed(self) -> None:
         """The COMMIT was answered."""

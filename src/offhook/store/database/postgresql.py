@@ -158,7 +158,7 @@ def writing_engine(url: sa.URL, answer_time: timedelta, *, name: str) -> sa.Engi
 
 
 @contextmanager
-def unhurried(connection: sa.Connection) -> Iterator[None]:
+def without_time_limit(connection: sa.Connection) -> Iterator[None]:
     """A transaction that may take as long as it needs: a migration does."""
     session = connection.connection.driver_connection
     assert isinstance(session, Session)

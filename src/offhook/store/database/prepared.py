@@ -1,13 +1,15 @@
 """Statements of the hot path: written with SQLAlchemy, compiled once, run by the driver itself.
 
 Building a statement's parameters anew costs SQLAlchemy more than the database needs to run it. Here the text is
-compiled for the dialect at the first use, with parameters by position; rows are plain tuples. Everything else in
-this room uses SQLAlchemy as it comes.
+compiled for the dialect at the first use. Values are given by name, and put where the text wants them; what is found
+are plain tuples, to be made into the `NamedTuple` whose columns the statement selects. Everything else in this room
+uses SQLAlchemy as it comes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,10 +17,15 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.postgresql import psycopg
 
 Row = tuple[Any, ...]
+Values = Mapping[str, Any]
+"""What a statement is run for, by the names of its parameters."""
 
 
 class Prepared:
-    """One statement for one dialect. `names` are its parameters, in the order in which rows give them."""
+    """One statement for one dialect. `names` are its parameters: a row of values gives each by its name.
+
+    What it finds comes as the driver's tuples, in the order of its columns.
+    """
 
     def __init__(self, statement: Any, names: Sequence[str], dialect_name: str) -> None:
         self._is_sqlite = dialect_name == "sqlite"
@@ -28,50 +35,46 @@ class Prepared:
         compiled = statement.compile(dialect=dialect, column_keys=list(names))
         self._text = str(compiled)
         wanted = list(compiled.positiontup or ())
-        # What the dialect adds of its own (SQLite: OFFSET 0) comes behind what the caller gives.
-        added = [name for name in wanted if name not in names]
-        self._added = tuple([compiled.params[name] for name in added])
-        order = [*names, *added]
-        # A parameter may stand in the text more than once, or elsewhere than the caller gives it.
-        places = [order.index(name) for name in wanted]
-        self._places = None if places == list(range(len(names))) else places
+        # What the dialect adds of its own (SQLite: OFFSET 0) is the same for every row.
+        self._added = {name: compiled.params[name] for name in wanted if name not in names}
+        # A parameter may stand in the text more than once. One alone would come out of an itemgetter as it is.
+        self._places: Callable[[Values], Any] = itemgetter(*wanted)
+        self._has_one = len(wanted) == 1
 
-    def run_many(self, cursor: Any, rows: Sequence[Row]) -> None:
+    def run_many(self, cursor: Any, rows: Sequence[Values]) -> None:
         """Run it for every row."""
-        arranged = rows if self._places is None else [self._arranged(row) for row in rows]
+        arranged = self._arranged(rows)
         if len(arranged) == 1:
             # psycopg would begin a pipeline for it.
             cursor.execute(self._text, arranged[0])
         else:
             cursor.executemany(self._text, arranged)
 
-    def fetch(self, cursor: Any, row: Row) -> list[Row]:
+    def fetch(self, cursor: Any, **values: Any) -> list[Row]:
         """Run it once; everything it found."""
-        cursor.execute(self._text, row if self._places is None else self._arranged(row))
+        cursor.execute(self._text, *self._arranged([values]))
         found: list[Row] = cursor.fetchall()
         return found
 
-    def iterate(self, cursor: Any, row: Row) -> Iterable[Row]:
+    def iterate(self, cursor: Any, **values: Any) -> Iterable[Row]:
         """Run it once; what it found, one after another: whoever has enough need not read the rest."""
-        cursor.execute(self._text, row if self._places is None else self._arranged(row))
+        cursor.execute(self._text, *self._arranged([values]))
         rows: Iterable[Row] = cursor
         return rows
 
-    def fetch_each(self, cursor: Any, rows: Sequence[Row]) -> list[list[Row]]:
+    def fetch_each(self, cursor: Any, rows: Sequence[Values]) -> list[list[Row]]:
         """Run it for every row; everything that each found, in order."""
         if self._is_sqlite or len(rows) <= 1:
-            return [self.fetch(cursor, row) for row in rows]
-        cursor.executemany(
-            self._text, rows if self._places is None else [self._arranged(row) for row in rows], returning=True
-        )
+            return [self.fetch(cursor, **row) for row in rows]
+        cursor.executemany(self._text, self._arranged(rows), returning=True)
         found = [cursor.fetchall()]
         while cursor.nextset():
             found.append(cursor.fetchall())
         return found
 
-    def run_returning(self, cursor: Any, rows: Sequence[Row]) -> list[Row]:
+    def run_returning(self, cursor: Any, rows: Sequence[Values]) -> list[Row]:
         """Run it for every row; what each returned, in order."""
-        arranged = rows if self._places is None else [self._arranged(row) for row in rows]
+        arranged = self._arranged(rows)
         if self._is_sqlite or len(rows) == 1:
             return [cursor.execute(self._text, row).fetchone() for row in arranged]
         cursor.executemany(self._text, arranged, returning=True)
@@ -80,10 +83,14 @@ class Prepared:
             found.append(cursor.fetchone())
         return found
 
-    def _arranged(self, row: Row) -> Row:
-        assert self._places is not None
-        full = row + self._added
-        return tuple([full[place] for place in self._places])
+    def _arranged(self, rows: Sequence[Values]) -> list[Row]:
+        """The values in the order of the text."""
+        places = self._places
+        if self._has_one:
+            return [(places(row),) for row in rows]
+        if self._added:
+            return [places({**row, **self._added}) for row in rows]
+        return list(map(places, rows))
 
 
 def driver_cursor(connection: sa.Connection) -> Any:

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from offhook.domain.delivery.delivery import DELETED, OFF
 from offhook.store import schema
 from offhook.store.commit.transaction import Transaction
-from offhook.store.long_work.steps import BITE, OF, in_bites, run_for_each
+from offhook.store.long_work.steps import BATCH, OF, in_batches, run_for_each
 from offhook.store.schema import deliveries, destinations
 
 
@@ -19,7 +19,7 @@ def destinations_to_cancel(connection: sa.Connection) -> list[int]:
 
 def cancel_step(tx: Transaction, destination_key: int, more: bool) -> bool | None:
     """Cancel for a moment. Returns `more` while there may be others; at the end the destination is simply off."""
-    left = in_bites(lambda _: _cancel(tx, destination_key), more)
+    left = in_batches(lambda _: _cancel(tx, destination_key), more)
     if left is None:
         tx.connection.execute(
             sa.update(destinations)
@@ -34,9 +34,9 @@ def _cancel(tx: Transaction, destination_key: int) -> bool | None:
         sa.select(deliveries.c.key)
         .where(deliveries.c.destination_key == destination_key, schema.IS_PENDING)
         .order_by(deliveries.c.due_at, deliveries.c.key)
-        .limit(BITE)
+        .limit(BATCH)
     )
     keys = tx.reader.execute(pending).scalars().all()
     cancelled = {"status": int(schema.DeliveryStatus.CANCELLED), "tm_done": tx.now_us}
     run_for_each(tx, sa.update(deliveries).where(deliveries.c.key == OF).values(cancelled), keys)
-    return True if len(keys) == BITE else None
+    return True if len(keys) == BATCH else None

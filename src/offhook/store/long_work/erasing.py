@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from offhook.store import schema
 from offhook.store.commit.transaction import Transaction
-from offhook.store.long_work.steps import ATTEMPT_BYTES, BITE, OF, count_in_bites, run_for_each, weigh
+from offhook.store.long_work.steps import ATTEMPT_BYTES, BATCH, OF, count_in_batches, fitting_count, run_for_each
 from offhook.store.schema import attempts, deliveries, events, subjects
 
 Place = tuple[int, int]
@@ -52,7 +52,7 @@ def begin_erasing(tx: Transaction, customer_id: str, subject: str) -> Erasure | 
 
 def erase_step(tx: Transaction, erasure: Erasure, place: Place) -> tuple[int, Place | None]:
     """Erase from `place` on for a moment: how many events, and the place to go on from."""
-    count, beyond = count_in_bites(lambda here: _erase(tx, erasure, here), place)
+    count, beyond = count_in_batches(lambda here: _erase(tx, erasure, here), place)
     if beyond is None:
         # A later request may have moved the mark on: then it removes it.
         tx.connection.execute(
@@ -69,11 +69,11 @@ def _erase(tx: Transaction, erasure: Erasure, place: Place) -> tuple[int, Place 
         sa.select(events.c.key, events.c.sequence, sa.func.length(events.c.payload).label("size"))
         .where(*_between(erasure.subject_key, sequence, erasure.to))
         .order_by(events.c.sequence)
-        .limit(BITE)
+        .limit(BATCH)
     ).all()
     if not rows:
         return 0, None
-    rows = rows[: weigh(row.size for row in rows)]
+    rows = rows[: fitting_count(row.size for row in rows)]
     found = tx.reader.execute(
         sa.select(deliveries.c.key, deliveries.c.attempt_count, events.c.sequence)
         .select_from(events.join(deliveries, deliveries.c.event_key == events.c.key))
@@ -82,13 +82,13 @@ def _erase(tx: Transaction, erasure: Erasure, place: Place) -> tuple[int, Place 
             sa.or_(events.c.sequence > sequence, deliveries.c.key > after),
         )
         .order_by(events.c.sequence, deliveries.c.key)
-        .limit(2 * BITE)
+        .limit(2 * BATCH)
     ).all()
-    count = weigh(row.attempt_count * ATTEMPT_BYTES for row in found)
+    count = fitting_count(row.attempt_count * ATTEMPT_BYTES for row in found)
     _erase_deliveries(tx, found[:count])
-    # A delivery too many for this bite: the next one begins with its event.
+    # A delivery too many for this batch: the next one begins with its event.
     beyond = (rows[-1].sequence + 1, 0)
-    if count < len(found) or count == 2 * BITE:
+    if count < len(found) or count == 2 * BATCH:
         beyond = (found[count - 1].sequence, found[count - 1].key)
     whole = [row.key for row in rows if row.sequence < beyond[0]]
     run_for_each(tx, sa.update(events).where(events.c.key == OF).values(payload=b""), whole)

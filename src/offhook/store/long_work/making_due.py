@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from offhook.store import schema
 from offhook.store.commit.transaction import Transaction
-from offhook.store.long_work.steps import BITE, OF, in_bites, run_for_each
+from offhook.store.long_work.steps import BATCH, OF, in_batches, run_for_each
 from offhook.store.schema import deliveries, destinations
 
 
@@ -26,7 +26,8 @@ class Marked(NamedTuple):
 def destinations_to_make_due(connection: sa.Connection) -> list[Marked]:
     """Those that are marked, from their beginning."""
     statement = sa.select(destinations.c.key, destinations.c.due_mark).where(schema.IS_MAKING_DUE)
-    return [Marked(*row) for row in connection.execute(statement.order_by(destinations.c.key))]
+    rows = connection.execute(statement.order_by(destinations.c.key))
+    return [Marked(key=row.key, mark_us=row.due_mark) for row in rows]
 
 
 def make_due_step(tx: Transaction, marked: Marked) -> Marked | None:
@@ -35,7 +36,7 @@ def make_due_step(tx: Transaction, marked: Marked) -> Marked | None:
     if tx.reader.execute(sa.select(destinations.c.due_mark).where(mine)).scalar() != marked.mark_us:
         # It was pointed elsewhere once more meanwhile: that change has a mark of its own, and begins anew.
         return None
-    left = in_bites(lambda here: make_due(tx, marked.key, here, marked.mark_us), marked.after)
+    left = in_batches(lambda here: make_due(tx, marked.key, here, marked.mark_us), marked.after)
     if left is None:
         tx.connection.execute(sa.update(destinations).where(mine).values(due_mark=None))
         return None
@@ -55,7 +56,7 @@ def make_due(tx: Transaction, key: int, after: int, mark_us: int) -> int | None:
         sa.select(*columns, was_tried_since.label("was_tried_since"))
         .where(deliveries.c.destination_key == key, schema.HAS_FAILED, deliveries.c.key > after)
         .order_by(deliveries.c.key)
-        .limit(BITE)
+        .limit(BATCH)
     )
     rows = tx.reader.execute(failed).all()
     waiting = [row.key for row in rows if row.due_at != row.tm_create and not row.was_tried_since]
@@ -63,4 +64,4 @@ def make_due(tx: Transaction, key: int, after: int, mark_us: int) -> int | None:
         statement = sa.update(deliveries).where(deliveries.c.key == OF).values(due_at=deliveries.c.tm_create)
         run_for_each(tx, statement, waiting)
         tx.committed.rewound.add(key)
-    return rows[-1].key if len(rows) == BITE else None
+    return rows[-1].key if len(rows) == BATCH else None

@@ -6,27 +6,17 @@ its way gets none: a resend makes it due at once instead.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
-import msgspec
 import sqlalchemy as sa
 
+from offhook.domain.events.replay import Replay
 from offhook.store import schema
 from offhook.store.commit.transaction import Transaction
 from offhook.store.schema import DeliveryStatus, deliveries, events, subjects
 
 # Events looked at in one commit: small, so that publishers wait a few milliseconds at most.
 _STEP = 500
-
-
-class Replay(msgspec.Struct, frozen=True):
-    """Which events to send again: beyond a position or since a time (one of both), `failed` ones or all."""
-
-    after: int | None = None
-    since_us: int | None = None
-    until_us: int | None = None
-    types: tuple[str, ...] = ()
-    only: Literal["failed", "all"] = "failed"
 
 
 def send_again(tx: Transaction, customer_id: str, event_key: int, destination_key: int) -> None:

@@ -19,8 +19,17 @@ import sqlalchemy as sa
 
 from offhook.domain.events.retention import Cutoffs, Rule
 from offhook.store.commit.transaction import Transaction
-from offhook.store.long_work.forgetting import let_go
-from offhook.store.long_work.steps import ATTEMPT_BYTES, BITE, OF, STEP_S, count_in_bites, in_bites, run_for_each, weigh
+from offhook.store.long_work.forgetting import forget_subjects_later
+from offhook.store.long_work.steps import (
+    ATTEMPT_BYTES,
+    BATCH,
+    OF,
+    STEP_S,
+    count_in_batches,
+    fitting_count,
+    in_batches,
+    run_for_each,
+)
 from offhook.store.schema import (
     DeliveryStatus,
     attempts,
@@ -72,12 +81,12 @@ def prune_step(tx: Transaction, rule: Rule) -> Pruned:
 
 def look_again_step(tx: Transaction, cutoffs: Cutoffs, place: int) -> LookedAgain:
     """Look again at events that were pending when their time had come, from `place` on."""
-    return LookedAgain(*count_in_bites(lambda here: _look_again(tx, cutoffs, here), place))
+    return LookedAgain(*count_in_batches(lambda here: _look_again(tx, cutoffs, here), place))
 
 
 def forget_keys_step(tx: Transaction, more: bool) -> bool | None:
     """Drop the answers whose time is over (`idempotency`). Returns `more` while there may be others."""
-    return in_bites(lambda _: _forget_keys(tx), more)
+    return in_batches(lambda _: _forget_keys(tx), more)
 
 
 _events: sa.Select[Any] = sa.select(
@@ -90,13 +99,13 @@ _events: sa.Select[Any] = sa.select(
 
 
 def _prune(tx: Transaction, rule: Rule, place: int) -> tuple[int, int, bool]:
-    """One bite: the place beyond, how many events it took out, and whether there is more."""
-    found = tx.reader.execute(_events.where(events.c.key > place).order_by(events.c.key).limit(BITE)).all()
+    """One batch: the place beyond, how many events it took out, and whether there is more."""
+    found = tx.reader.execute(_events.where(events.c.key > place).order_by(events.c.key).limit(BATCH)).all()
     old = list(takewhile(lambda row: row.tm_create < rule.cutoff_us, found))
     mine = [row for row in old if rule.is_about(row.type)]
     if not mine:
-        return (old[-1].key if old else place), 0, len(old) == BITE
-    count = weigh(row.size for row in mine)
+        return (old[-1].key if old else place), 0, len(old) == BATCH
+    count = fitting_count(row.size for row in mine)
     looked_at = _look_at(tx, mine[:count])
     _note(tx, [row.key for row in looked_at.pending])
     _remove(tx, looked_at)
@@ -111,23 +120,23 @@ def _look_again(tx: Transaction, cutoffs: Cutoffs, place: int) -> tuple[int, int
         noted.select_from(overdue_events.outerjoin(events, events.c.key == overdue_events.c.event_key))
         .where(overdue_events.c.event_key > place)
         .order_by(overdue_events.c.event_key)
-        .limit(BITE)
+        .limit(BATCH)
     ).all()
     if not rows:
         return 0, None
     due = [row for row in rows if row.key is not None and row.tm_create < cutoffs.of(row.type)]
-    count = weigh(row.size for row in due)
+    count = fitting_count(row.size for row in due)
     looked_at = _look_at(tx, due[:count])
     _remove(tx, looked_at)
     gone = [row.key for row in looked_at.done] + [row.noted for row in rows if row.key is None]
     run_for_each(tx, sa.delete(overdue_events).where(overdue_events.c.event_key == OF), gone)
     if looked_at.place is not None or count < len(due):
         return len(looked_at.done), looked_at.place or due[count - 1].key
-    return len(looked_at.done), rows[-1].noted if len(rows) == BITE else None
+    return len(looked_at.done), rows[-1].noted if len(rows) == BATCH else None
 
 
 class _LookedAt(NamedTuple):
-    """What one bite found of some events: those that are done and those still pending, as far as it could look.
+    """What one batch found of some events: those that are done and those still pending, as far as it could look.
 
     `deliveries` are those of the first, by key with the number of their attempts. `place` is the key of the last event
     before one that it could not look at as a whole; None: it has looked at all.
@@ -147,10 +156,10 @@ def _look_at(tx: Transaction, rows: Sequence[sa.Row[Any]]) -> _LookedAt:
         sa.select(deliveries.c.key, deliveries.c.event_key, deliveries.c.attempt_count, deliveries.c.status)
         .where(deliveries.c.event_key >= rows[0].key, deliveries.c.event_key <= rows[-1].key)
         .order_by(deliveries.c.event_key, deliveries.c.key)
-        .limit(2 * BITE)
+        .limit(2 * BATCH)
     ).all()
-    count = weigh(row.attempt_count * ATTEMPT_BYTES for row in found)
-    stop = None if count == len(found) < 2 * BITE else found[min(count, len(found) - 1)].event_key
+    count = fitting_count(row.attempt_count * ATTEMPT_BYTES for row in found)
+    stop = None if count == len(found) < 2 * BATCH else found[min(count, len(found) - 1)].event_key
     if stop == rows[0].key:
         return _shrink(tx, rows[0])
     whole = rows if stop is None else [row for row in rows if row.key < stop]
@@ -166,11 +175,11 @@ def _look_at(tx: Transaction, rows: Sequence[sa.Row[Any]]) -> _LookedAt:
 
 
 def _shrink(tx: Transaction, event: sa.Row[Any]) -> _LookedAt:
-    """An event that has more deliveries than a bite takes loses some that are done; the rest comes later."""
+    """An event that has more deliveries than a batch takes loses some that are done; the rest comes later."""
     statement = (
         sa.select(deliveries.c.key, deliveries.c.attempt_count)
         .where(deliveries.c.event_key == event.key, deliveries.c.status != int(DeliveryStatus.PENDING))
-        .limit(BITE)
+        .limit(BATCH)
     )
     found = [(row.key, row.attempt_count) for row in tx.reader.execute(statement)]
     return _LookedAt([], [], found, event.key - 1) if found else _LookedAt([], [event], [], event.key)
@@ -194,7 +203,7 @@ def _remove(tx: Transaction, looked_at: _LookedAt) -> None:
     run_for_each(tx, sa.delete(attempts).where(attempts.c.delivery_key == OF), tried)
     run_for_each(tx, sa.delete(deliveries).where(deliveries.c.key == OF), [key for key, _ in looked_at.deliveries])
     run_for_each(tx, sa.delete(events).where(events.c.key == OF), [row.key for row in looked_at.done])
-    let_go(tx, {row.subject_key: row.tm_create for row in looked_at.done if row.subject_key is not None})
+    forget_subjects_later(tx, {row.subject_key: row.tm_create for row in looked_at.done if row.subject_key is not None})
 
 
 def _forget_keys(tx: Transaction) -> bool | None:
@@ -203,7 +212,7 @@ def _forget_keys(tx: Transaction) -> bool | None:
         sa.select(idempotency_keys.c.customer_key, idempotency_keys.c.idempotency_key)
         .where(idempotency_keys.c.tm_expire < tx.now_us)
         .order_by(idempotency_keys.c.tm_expire)
-        .limit(BITE)
+        .limit(BATCH)
     )
     deleted = tx.connection.execute(sa.delete(idempotency_keys).where(key.in_(old)))
-    return True if deleted.rowcount == BITE else None
+    return True if deleted.rowcount == BATCH else None

@@ -1,7 +1,7 @@
 """Long work on many rows, cut into small commits with room for others between them.
 
-A *step* is one commit: it takes *bites* of a few hundred rows until it has worked for `STEP_S`, so that it takes about
-as long on a slow disk as on a fast one. Whoever does the work (`delivery`) lets others commit between two steps.
+A *step* is one commit: it takes *batches* of a few hundred rows until it has worked for `STEP_S`, so that it takes
+about as long on a slow disk as on a fast one. Whoever does the work (`delivery`) lets others commit between two steps.
 """
 
 from __future__ import annotations
@@ -18,44 +18,44 @@ P = TypeVar("P")
 Q = TypeVar("Q", int, tuple[int, int])
 
 STEP_S = 0.005
-BITE = 100
-"""Rows (pages, where rows are long) that a bite takes at most."""
+BATCH = 100
+"""Rows (pages, where rows are long) that a batch takes at most."""
 _PAGE_BYTES = 4_096
 ATTEMPT_BYTES = 1_024
 """What an attempt counts for: most answers are short."""
 
 
-def in_bites(bite: Callable[[P], P | None], place: P) -> P | None:
-    """One step: take bites from `place` on until it is enough; the place to go on from, None at the end."""
+def in_batches(batch: Callable[[P], P | None], place: P) -> P | None:
+    """One step: take batches from `place` on until it is enough; the place to go on from, None at the end."""
     end_s = time.monotonic() + STEP_S
     left: P | None = place
     while left is not None:
-        left = bite(left)
+        left = batch(left)
         if time.monotonic() >= end_s:
             break
     return left
 
 
-def count_in_bites(bite: Callable[[Q], tuple[int, Q | None]], place: Q) -> tuple[int, Q | None]:
-    """As `in_bites`, for bites that also tell how many they dealt with: their sum, and the place to go on from."""
+def count_in_batches(batch: Callable[[Q], tuple[int, Q | None]], place: Q) -> tuple[int, Q | None]:
+    """As `in_batches`, for batches that also tell how many they dealt with: their sum, and the place to go on from."""
     count = 0
 
     def counted(here: Q) -> Q | None:
         nonlocal count
-        some, beyond = bite(here)
+        some, beyond = batch(here)
         count += some
         return beyond
 
-    beyond = in_bites(counted, place)
+    beyond = in_batches(counted, place)
     return count, beyond
 
 
-def weigh(sizes: Iterable[int]) -> int:
-    """How many of the rows with these sizes in bytes one bite may take: at least one."""
+def fitting_count(sizes: Iterable[int]) -> int:
+    """How many of the rows with these sizes in bytes one batch may take: at least one."""
     weight = count = 0
     for size in sizes:
         weight += 1 + size // _PAGE_BYTES
-        if count and weight > BITE:
+        if count and weight > BATCH:
             break
         count += 1
     return count

@@ -76,7 +76,9 @@ def find_key_holder(connection: sa.Connection, token_hash: str) -> KeyHolder | N
             customers.c.tm_delete.is_(None),
         )
     ).first()
-    return None if row is None else KeyHolder(row.customer_id, row.customer_status, row.tm_expire)
+    if row is None:
+        return None
+    return KeyHolder(customer_id=row.customer_id, customer_status=row.customer_status, expire_us=row.tm_expire)
 
 
 _select: sa.Select[Any] = sa.select(

@@ -97,7 +97,14 @@ def find_login(connection: sa.Connection, *, username: str = "", agent_id: str =
     row = connection.execute(_select.where(by, agents.c.tm_delete.is_(None), customers.c.tm_delete.is_(None))).first()
     if row is None:
         return None
-    return Login(row.id, row.customer_id, row.permission, row.password_hash, row.token_version, row.customer_status)
+    return Login(
+        agent_id=row.id,
+        customer_id=row.customer_id,
+        permission=row.permission,
+        password_hash=row.password_hash,
+        token_version=row.token_version,
+        customer_status=row.customer_status,
+    )
 
 
 _select: sa.Select[Any] = sa.select(

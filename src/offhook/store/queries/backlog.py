@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -21,19 +21,37 @@ START: Cursor = (0, 0)
 FOREVER_US = 2**62
 """No delivery is due as late as this."""
 
-_columns = (
-    deliveries.c.key,
-    deliveries.c.destination_key,
-    deliveries.c.due_at,
-    deliveries.c.attempt_count,
-    deliveries.c.first_failed_at,
-    deliveries.c.tm_create,
-    events.c.id,
-    events.c.type,
-    events.c.sequence,
-    events.c.position,
-    events.c.payload,
-    subjects.c.subject,
+
+class _Found(NamedTuple):
+    """A delivery as it is found, and the columns that are selected: one and the same order."""
+
+    key: Any
+    destination_key: Any
+    due_at: Any
+    attempt_count: Any
+    first_failed_at: Any
+    tm_create: Any
+    event_id: Any
+    type: Any
+    sequence: Any
+    position: Any
+    payload: Any
+    subject: Any
+
+
+_columns = _Found(
+    key=deliveries.c.key,
+    destination_key=deliveries.c.destination_key,
+    due_at=deliveries.c.due_at,
+    attempt_count=deliveries.c.attempt_count,
+    first_failed_at=deliveries.c.first_failed_at,
+    tm_create=deliveries.c.tm_create,
+    event_id=events.c.id,
+    type=events.c.type,
+    sequence=events.c.sequence,
+    position=events.c.position,
+    payload=events.c.payload,
+    subject=subjects.c.subject,
 )
 _select: sa.Select[Any] = (
     sa.select(*_columns)
@@ -47,7 +65,7 @@ _select: sa.Select[Any] = (
 
 
 class _Statements:
-    """What is read of deliveries, for one dialect; parameters in the order of the functions below."""
+    """What is read of deliveries, for one dialect."""
 
     def __init__(self, dialect_name: str) -> None:
         def prepared(statement: sa.Select[Any], *names: str) -> Prepared:
@@ -65,7 +83,7 @@ class _Statements:
             in_order.where(beyond, columns.due_at <= given("until")),
             *("destination", "after_due", "after_key", "until", "limit"),
         )
-        light = [sa.null() if column is events.c.payload else column for column in _columns]
+        light = _columns._replace(payload=sa.null())
         self.holding = prepared(
             in_order.where(
                 columns.due_at >= given("since"), columns.first_failed_at >= given("since")
@@ -120,7 +138,15 @@ def load_due(
     At most `limit`, and no more after `max_bytes` of payload.
     """
     statement = _statements(connection.dialect.name).due
-    rows = statement.iterate(driver_cursor(connection), (destination_key, *after, until_us, limit))
+    after_due, after_key = after
+    rows = statement.iterate(
+        driver_cursor(connection),
+        destination=destination_key,
+        after_due=after_due,
+        after_key=after_key,
+        until=until_us,
+        limit=limit,
+    )
     return _take(rows, max_bytes)
 
 
@@ -132,7 +158,7 @@ def load_holding(
     A start has to know them before it sends. They are due after their failure: only so much of the backlog is read.
     """
     statement = _statements(connection.dialect.name).holding
-    rows = statement.fetch(driver_cursor(connection), (destination_key, failed_since_us, limit))
+    rows = statement.fetch(driver_cursor(connection), destination=destination_key, since=failed_since_us, limit=limit)
     return [_delivery(row) for row in rows]
 
 
@@ -147,10 +173,20 @@ def load_subject(
 ) -> tuple[list[Delivery], tuple[int, int] | None]:
     """Never tried deliveries of one subject from `place` (sequence, key) on, and the place beyond; None: no more."""
     statements, cursor = _statements(connection.dialect.name), driver_cursor(connection)
-    found = statements.subject_key.fetch(cursor, (destination_key, subject))
+    found = statements.subject_key.fetch(cursor, destination=destination_key, of_subject=subject)
     if not found:
         return [], None
-    rows = _take(statements.of_subject.iterate(cursor, (found[0][0], *place, destination_key, limit)), max_bytes)
+    ((subject_key,),) = found
+    from_sequence, from_key = place
+    read = statements.of_subject.iterate(
+        cursor,
+        of_subject=subject_key,
+        from_sequence=from_sequence,
+        from_key=from_key,
+        destination=destination_key,
+        limit=limit,
+    )
+    rows = _take(read, max_bytes)
     is_last = len(rows) < limit and sum(len(row.payload) for row in rows) < max_bytes
     return rows, None if is_last else (rows[-1].sequence or 0, rows[-1].key + 1)
 
@@ -158,13 +194,13 @@ def load_subject(
 def next_due_us(connection: sa.Connection, destination_key: int, *, after_us: int) -> int | None:
     """When the first delivery due after `after_us` is due."""
     statement = _statements(connection.dialect.name).next_due
-    ((due_us,),) = statement.fetch(driver_cursor(connection), (destination_key, after_us))
+    ((due_us,),) = statement.fetch(driver_cursor(connection), destination=destination_key, after=after_us)
     return None if due_us is None else int(due_us)
 
 
 def load_delivery(connection: sa.Connection, delivery_key: int) -> Delivery | None:
     """One pending delivery, with its payload."""
-    found = _statements(connection.dialect.name).one.fetch(driver_cursor(connection), (delivery_key,))
+    found = _statements(connection.dialect.name).one.fetch(driver_cursor(connection), delivery=delivery_key)
     return _delivery(found[0]) if found else None
 
 
@@ -180,20 +216,18 @@ def _take(rows: Iterable[Row], max_bytes: int) -> list[Delivery]:
 
 
 def _delivery(row: Row) -> Delivery:
-    key, destination_key, due_us, attempt_count, failed_us, created_us, id_, type_, sequence, position, payload, of = (
-        row
-    )
+    found = _Found._make(row)
     return Delivery(
-        key,
-        destination_key,
-        id_,
-        of or "",
-        sequence,
-        position,
-        payload or b"",
-        family_of(type_),
-        created_us,
-        due_us,
-        attempt_count,
-        failed_us,
+        key=found.key,
+        destination_key=found.destination_key,
+        event_id=found.event_id,
+        subject=found.subject or "",
+        sequence=found.sequence,
+        position=found.position,
+        payload=found.payload or b"",
+        family=family_of(found.type),
+        created_us=found.tm_create,
+        due_us=found.due_at,
+        attempt_count=found.attempt_count,
+        first_failed_us=found.first_failed_at,
     )

@@ -31,12 +31,12 @@ def add_customer(tx: Transaction, customer_id: str, secret: str, profile: dict[s
 
 def change_customer(tx: Transaction, customer_id: str, **values: Any) -> None:
     """Change columns of a customer that is there. Raises NotFoundError."""
-    key = expect_customer(tx, customer_id)
+    key = key_of_customer(tx, customer_id)
     tx.add_write(sa.update(customers).where(customers.c.key == key).values(tm_update=tx.now_us, **values))
     tx.committed.has_changed_accounts = True
 
 
-def expect_customer(tx: Transaction, customer_id: str) -> int:
+def key_of_customer(tx: Transaction, customer_id: str) -> int:
     """The key of a customer that is there. Raises NotFoundError, also for a deleted one."""
     key: int | None = tx.reader.execute(
         sa.select(customers.c.key).where(customers.c.id == customer_id, customers.c.tm_delete.is_(None))
@@ -94,7 +94,11 @@ def get_secrets(connection: sa.Connection, customer_id: str) -> WebhookSecrets:
     ).one_or_none()
     if row is None:
         raise _not_found(customer_id)
-    return WebhookSecrets(row.webhook_secret, tuple(row.old_webhook_secret.split()), row.old_webhook_secret_until)
+    return WebhookSecrets(
+        present=row.webhook_secret,
+        old=tuple(row.old_webhook_secret.split()),
+        old_until_us=row.old_webhook_secret_until,
+    )
 
 
 def set_secrets(tx: Transaction, customer_id: str, secrets: WebhookSecrets) -> None:

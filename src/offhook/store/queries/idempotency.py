@@ -16,7 +16,7 @@ def find_answer(tx: Transaction, customer_id: str, key: str) -> KeptAnswer | Non
             idempotency_keys.c.customer_key == tx.customer_key(customer_id), idempotency_keys.c.idempotency_key == key
         )
     ).first()
-    return None if row is None else KeptAnswer(row.digest, list(row.ids), row.tm_expire)
+    return None if row is None else KeptAnswer(digest=row.digest, ids=list(row.ids), until_us=row.tm_expire)
 
 
 def keep_answer(tx: Transaction, customer_id: str, key: str, answer: KeptAnswer) -> None:

@@ -61,11 +61,15 @@ def _newest(
 def _counts(connection: sa.Connection, counted: list[sa.ColumnElement[bool]]) -> tuple[dict[int, int], int]:
     """How many there are of each status, and how many attempts all of them had."""
     rows = connection.execute(
-        sa.select(deliveries.c.status, sa.func.count(), sa.func.sum(deliveries.c.attempt_count))
+        sa.select(
+            deliveries.c.status,
+            sa.func.count().label("delivery_count"),
+            sa.func.sum(deliveries.c.attempt_count).label("attempt_count"),
+        )
         .where(*counted)
         .group_by(deliveries.c.status)
     ).all()
-    return {row[0]: row[1] for row in rows}, sum(row[2] for row in rows)
+    return {row.status: row.delivery_count for row in rows}, sum(row.attempt_count for row in rows)
 
 
 def _waiting(connection: sa.Connection, customer_key: int, destination_key: int) -> tuple[int, int | None]:

@@ -15,15 +15,11 @@ was moved away until it is told, and it may not listen while it is busy with tho
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import ipaddress
 import os
 import resource
-import secrets
-import shutil
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -34,11 +30,14 @@ import msgspec
 import structlog
 
 from offhook.domain.errors import MisconfiguredError
+from offhook.node.backoff import Backoff
 from offhook.node.service import Service
 from offhook.switch.asterisk import configuration
 from offhook.switch.asterisk.ari import AriClient, AriEndpoint, NoSuchChannelError, SwitchUnavailableError
 from offhook.switch.asterisk.configuration import AsteriskPorts, Rtp, Secrets
 from offhook.switch.asterisk.installation import command, music_folder
+from offhook.switch.asterisk.ports import check_address, check_sip_is_free, free_port, is_free
+from offhook.switch.asterisk.private_files import bound_log, secret_in, write_private
 from offhook.switch.asterisk.process import ProcessId
 
 log = structlog.get_logger()
@@ -53,7 +52,6 @@ _STEADY_S = 30.0
 # ARI answers before the modules are there that bring the dialplan and SIP.
 _MODULES = ("pbx_config", "chan_pjsip", "res_pjsip_endpoint_identifier_ip")
 _LOGS = ("console.log", "messages.log")
-_MAX_LOG_BYTES = 10 * 1024 * 1024
 _LOG_LOOK_S = 5.0
 # Measured on 22: 5 while a sound is played, 10 with the echo; a recording, a snoop and music take a few more.
 _FILES_PER_CALL = 12
@@ -116,9 +114,9 @@ class EmbeddedAsterisk(Service):
     async def start(self) -> None:
         """Adopt or begin one, return once ARI answers. Raises MisconfiguredError; then none is left running."""
         self._is_stopping = False
-        _check_address(self._sip[0])
+        check_address(self._sip[0])
         configuration.make_folders(self._folder)
-        self._secrets = Secrets(_secret_in(self._folder / "password"), _secret_in(self._folder / "prefix"))
+        self._secrets = Secrets(secret_in(self._folder / "password"), secret_in(self._folder / "prefix"))
         try:
             await self._adopt_or_begin()
         except BaseException:
@@ -229,8 +227,8 @@ class EmbeddedAsterisk(Service):
 
     async def _begin(self, before: _Running | None) -> None:
         host, port = self._sip
-        _check_free(host, port, tcp=not self.takes_local_calls)
-        ari_port = before.ports.ari_port if before is not None and _is_free(before.ports.ari_port) else _free_port()
+        check_sip_is_free(host, port, tcp=not self.takes_local_calls)
+        ari_port = before.ports.ari_port if before is not None and is_free(before.ports.ari_port) else free_port()
         ports = AsteriskPorts(host, port, ari_port)
         await self._spawn(ports)
         if self._running is None:
@@ -244,7 +242,7 @@ class EmbeddedAsterisk(Service):
     async def run(self) -> None:
         """Start it again whenever it ends, and keep its logs small."""
         assert self._running is not None
-        pause_s = _FIRST_PAUSE_S
+        backoff = Backoff(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
         while True:
             began = time.monotonic()
             await self._ended()
@@ -252,12 +250,12 @@ class EmbeddedAsterisk(Service):
                 return
             self._reap()
             if time.monotonic() - began > _STEADY_S:
-                pause_s = _FIRST_PAUSE_S
+                backoff.reset()
+            pause_s = backoff.pause_s()
             log.error("asterisk.ended", pid=self._running.process.pid, pause_s=pause_s)
             await asyncio.sleep(pause_s)
             if self._is_stopping:
                 return
-            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
             try:
                 await self._spawn(self._running.ports)
             except (OSError, MisconfiguredError) as error:
@@ -276,7 +274,7 @@ class EmbeddedAsterisk(Service):
 
     def _bound_logs(self) -> None:
         for name in _LOGS:
-            _bound(self._folder / "log" / name)
+            bound_log(self._folder / "log" / name)
 
     async def _spawn(self, ports: AsteriskPorts) -> None:
         # From fork to the note of its id nothing may come in between, or the process could be lost. Whoever waits here
@@ -294,7 +292,7 @@ class EmbeddedAsterisk(Service):
     def _begin_process(self, ports: AsteriskPorts) -> None:
         etc = self._folder / "etc"
         for name, text in self._files(ports).items():
-            _write_private(etc / name, text.encode())
+            write_private(etc / name, text.encode())
         self._bound_logs()
         with (self._folder / "log" / "console.log").open("ab") as log_file:
             self._child = subprocess.Popen(  # noqa: S603 - our own command line, no shell
@@ -308,7 +306,7 @@ class EmbeddedAsterisk(Service):
             )
         process = ProcessId.of(self._child.pid) or ProcessId(self._child.pid, 0)
         self._running = _Running(process, ports, self._fingerprint(ports))
-        _write_private(self._folder / "running.json", msgspec.json.encode(self._running))
+        write_private(self._folder / "running.json", msgspec.json.encode(self._running))
 
     async def _end(self, process: ProcessId) -> None:
         await process.end(_END_S)
@@ -351,81 +349,8 @@ class EmbeddedAsterisk(Service):
         return configuration.files(self._folder, self._root, ports, self._rtp, self._secrets)
 
 
-def _secret_in(path: Path) -> str:
-    try:
-        return path.read_text()
-    except FileNotFoundError:
-        secret = secrets.token_urlsafe(32)
-        _write_private(path, secret.encode())
-        return secret
-
-
 def _read(path: Path) -> _Running | None:
     try:
         return msgspec.json.decode(path.read_bytes(), type=_Running)
     except (OSError, msgspec.DecodeError):
         return None
-
-
-def _write_private(path: Path, content: bytes) -> None:
-    unfinished = path.with_name(path.name + ".new")
-    unfinished.unlink(missing_ok=True)
-    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-    unfinished.replace(path)
-
-
-def _bound(path: Path) -> None:
-    """Keep one file of what was logged before, if it is much. What is written while it is copied may be lost."""
-    if not path.exists() or path.stat().st_size <= _MAX_LOG_BYTES:
-        return
-    try:
-        shutil.copyfile(path, path.with_name(path.name + ".1"))
-    except OSError as error:
-        # The disk is full, perhaps: all the more reason to empty it.
-        log.warning("asterisk.log_lost", file=path.name, error=error.strerror)
-    with contextlib.suppress(FileNotFoundError):  # somebody else tidied up
-        os.truncate(path, 0)
-
-
-def _check_address(host: str) -> None:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        raise MisconfiguredError(
-            f"SIP listens on an IP address, and {host!r} is none. Give one with --sip, such as 127.0.0.1:5060.",
-            field="sip",
-        ) from None
-
-
-def _check_free(host: str, port: int, *, tcp: bool) -> None:
-    """Raises MisconfiguredError if SIP cannot be had there, over UDP or over TCP if asked."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM) if tcp else (socket.SOCK_DGRAM,):
-        with socket.socket(family, kind) as probe:
-            if kind is socket.SOCK_STREAM:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, port))
-            except OSError as error:
-                raise MisconfiguredError(
-                    f"SIP cannot listen on {host}:{port}: {error.strerror}. Choose another place with --sip HOST:PORT.",
-                    field="sip",
-                ) from error
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -32,6 +32,7 @@ from offhook.domain.ids import new_uuid
 from offhook.domain.step import Outcome, Unavailable
 from offhook.domain.switch.commands import Follow, SwitchCommand
 from offhook.domain.switch.inputs import SwitchConnected, SwitchInput, SwitchLost
+from offhook.node.backoff import Backoff
 from offhook.node.service import Service
 from offhook.switch.asterisk.ari import (
     APPLICATION,
@@ -110,24 +111,23 @@ class AsteriskSwitch(Service):
 
     async def run(self) -> None:
         """Connect, and connect again, for ever. A stop disconnects; channels stay as they are."""
-        pause_s = _FIRST_PAUSE_S
+        backoff = Backoff(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
         async with self._ari:
             while True:
-                await self._connect_once(pause_s)
+                await self._connect_once()
                 if self._connected:
                     self._connected = False
-                    pause_s = _FIRST_PAUSE_S
+                    backoff.reset()
                     self._tell(SwitchLost(NAME), self._clock())
-                await asyncio.sleep(pause_s * random.uniform(0.5, 1))  # noqa: S311
-                pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+                await asyncio.sleep(backoff.pause_s() * random.uniform(0.5, 1))  # noqa: S311
 
-    async def _connect_once(self, pause_s: float) -> None:
+    async def _connect_once(self) -> None:
         try:
             await self._stay_connected()
         except* (SwitchUnavailableError, NoSuchChannelError) as errors:
             # Some of ARI is not found while Asterisk is still loading its modules.
             fault = errors.exceptions[0]
-            log.warning("asterisk.unreachable", url=self._address, error=str(fault), pause_s=round(pause_s, 2))
+            log.warning("asterisk.unreachable", url=self._address, error=str(fault))
         except* Exception:
             log.exception("asterisk.connection_failed", url=self._address)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 from litestar import delete, get, post, put
 
-from offhook.domain.accounts.customer import Permission, checked_text
+from offhook.domain.accounts.customer import Permission
 from offhook.domain.place import place_token, read_place
+from offhook.domain.texts import checked_text
 from offhook.store.queries.access_keys import get_access_key, list_access_keys
 from offhook.web.request import AnyRequest, Listing, checked_id, customer_in, page_size_of, services_of
 from offhook.web.shapes.accounts import AccessKey, access_key_shape
@@ -45,7 +46,7 @@ async def create_key(request: AnyRequest, data: NewAccessKey) -> AccessKey:
     """Make an access key. Its `token` is shown in this answer only."""
     customer_id = await customer_in(request, ADMIN)
     name, detail = checked_text("name", data.name), checked_text("detail", data.detail)
-    made, token = await services_of(request).accounts.create_access_key(customer_id, name, detail, data.expire)
+    made, token = await services_of(request).access_keys.create(customer_id, name, detail, data.expire)
     return access_key_shape(made, token)
 
 
@@ -66,13 +67,11 @@ async def change_key(request: AnyRequest, key_id: str, data: AccessKeyChange) ->
     customer_id = await customer_in(request, ADMIN)
     given = {"name": data.name, "detail": data.detail}
     values = {name: checked_text(name, value) for name, value in given.items() if value is not None}
-    return access_key_shape(
-        await services_of(request).accounts.change_access_key(customer_id, checked_id(key_id), values)
-    )
+    return access_key_shape(await services_of(request).access_keys.change(customer_id, checked_id(key_id), values))
 
 
 @delete("/v1.0/accesskeys/{key_id:str}", status_code=200, tags=["access keys"])
 async def delete_key(request: AnyRequest, key_id: str) -> AccessKey:
     """Delete an access key: it is refused from now on."""
     customer_id = await customer_in(request, ADMIN)
-    return access_key_shape(await services_of(request).accounts.delete_access_key(customer_id, checked_id(key_id)))
+    return access_key_shape(await services_of(request).access_keys.delete(customer_id, checked_id(key_id)))

@@ -17,8 +17,9 @@ from offhook.domain.accounts.agent import (
     checked_username,
     needed_for_password,
 )
-from offhook.domain.accounts.customer import MANAGERS, Permission, checked_text
+from offhook.domain.accounts.customer import MANAGERS, Permission
 from offhook.domain.place import place_token, read_place
+from offhook.domain.texts import checked_text
 from offhook.store.queries.agents import get_agent, list_agents
 from offhook.web.request import (
     AnyRequest,
@@ -85,7 +86,7 @@ async def create(request: AnyRequest, data: NewAgent) -> Agent:
         tag_ids=checked_tags(data.tag_ids),
         addresses=checked_addresses(data.addresses),
     )
-    return agent_shape(await services_of(request).accounts.create_agent(customer_id, profile, data.password))
+    return agent_shape(await services_of(request).agents.create(customer_id, profile, data.password))
 
 
 @get("/v1.0/agents/{agent_id:str}", tags=["agents"])
@@ -108,7 +109,7 @@ async def change(request: AnyRequest, agent_id: str, data: AgentChange) -> Agent
         values["detail"] = checked_text("detail", data.detail)
     if data.ring_method is not None:
         values["ring_method"] = checked_ring_method(data.ring_method)
-    return agent_shape(await services_of(request).accounts.change_agent(customer_id, checked_id(agent_id), values))
+    return agent_shape(await services_of(request).agents.change(customer_id, checked_id(agent_id), values))
 
 
 @put("/v1.0/agents/{agent_id:str}/password", tags=["agents"])
@@ -117,7 +118,7 @@ async def change_password(request: AnyRequest, agent_id: str, data: NewPassword)
     caller = await caller_in(request)
     wanted = checked_id(agent_id)
     customer_id = await customer_for(request, caller, needed_for_password(caller, wanted))
-    changed = await services_of(request).accounts.change_password(caller, customer_id, wanted, data.password)
+    changed = await services_of(request).agents.change_password(caller, customer_id, wanted, data.password)
     return agent_shape(changed)
 
 
@@ -126,4 +127,4 @@ async def remove(request: AnyRequest, agent_id: str) -> Agent:
     """Delete an agent: its tokens end."""
     caller = await caller_in(request)
     customer_id = await customer_for(request, caller, Permission.CUSTOMER_ADMIN)
-    return agent_shape(await services_of(request).accounts.delete_agent(caller, customer_id, checked_id(agent_id)))
+    return agent_shape(await services_of(request).agents.delete(caller, customer_id, checked_id(agent_id)))

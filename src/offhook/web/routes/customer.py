@@ -57,10 +57,8 @@ async def show(request: AnyRequest) -> Customer:
 async def change(request: AnyRequest, data: CustomerChange) -> Customer:
     """Change the fields that are given. Setting `webhook_uri` resumes what was held, with a clean health."""
     customer_id = await customer_in(request, ADMIN)
-    accounts = services_of(request).accounts
-    return customer_shape(
-        await accounts.change_customer(customer_id, data.profile, data.webhook_uri, data.webhook_method)
-    )
+    customers = services_of(request).customers
+    return customer_shape(await customers.change(customer_id, data.profile, data.webhook_uri, data.webhook_method))
 
 
 @post("/v1.0/customer/webhook_secret/rotate", status_code=200, tags=["customer"])
@@ -68,7 +66,7 @@ async def rotate_secret(request: AnyRequest) -> NewSecret:
     """Make a new webhook secret. To an operator, who does it for another customer, it is not shown."""
     caller = await caller_in(request)
     customer_id = await customer_for(request, caller, ADMIN)
-    secret = await services_of(request).accounts.rotate_secret(customer_id)
+    secret = await services_of(request).customers.rotate_secret(customer_id)
     return NewSecret(secret) if customer_id == caller.customer_id else NewSecret()
 
 
@@ -83,4 +81,4 @@ async def send_test(request: AnyRequest, data: WebhookTestRequest | None = None)
 async def enable(request: AnyRequest) -> Customer:
     """Use a disabled webhook again; held events are sent."""
     customer_id = await customer_in(request, ADMIN)
-    return customer_shape(await services_of(request).accounts.enable_webhook(customer_id))
+    return customer_shape(await services_of(request).customers.enable_webhook(customer_id))

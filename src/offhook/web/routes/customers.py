@@ -33,7 +33,7 @@ async def list_all(request: AnyRequest, page_size: int | None = None, page_token
 async def create(request: AnyRequest, data: NewCustomer) -> Customer:
     """Make a customer with its first agent (CustomerAdmin and CustomerManager)."""
     await operator_in(request)
-    made = await services_of(request).accounts.create_customer(
+    made = await services_of(request).customers.create(
         data.profile, data.username, data.password, data.webhook_uri or "", data.webhook_method or ""
     )
     return customer_shape(made)
@@ -53,7 +53,7 @@ async def show(request: AnyRequest, customer: str) -> Customer:
 async def change(request: AnyRequest, customer: str, data: CustomerChange) -> Customer:
     """Change the fields that are given."""
     await operator_in(request)
-    changed = await services_of(request).accounts.change_customer(
+    changed = await services_of(request).customers.change(
         checked_id(customer), data.profile, data.webhook_uri, data.webhook_method
     )
     return customer_shape(changed)
@@ -63,18 +63,18 @@ async def change(request: AnyRequest, customer: str, data: CustomerChange) -> Cu
 async def freeze(request: AnyRequest, customer: str) -> Customer:
     """Let a customer do nothing; its events are held. At `tm_deletion_scheduled`, 30 days on, it is deleted."""
     caller = await operator_in(request)
-    return customer_shape(await services_of(request).accounts.freeze(caller, checked_id(customer)))
+    return customer_shape(await services_of(request).customers.freeze(caller, checked_id(customer)))
 
 
 @post("/v1.0/customers/{customer:str}/recover", status_code=200, tags=["customers"])
 async def recover(request: AnyRequest, customer: str) -> Customer:
     """Undo a freeze, and the deletion that it announced; held events are sent."""
     await operator_in(request)
-    return customer_shape(await services_of(request).accounts.recover(checked_id(customer)))
+    return customer_shape(await services_of(request).customers.recover(checked_id(customer)))
 
 
 @delete("/v1.0/customers/{customer:str}", status_code=200, tags=["customers"])
 async def remove(request: AnyRequest, customer: str) -> Customer:
     """Delete a customer: its credentials end, what is pending is cancelled."""
     caller = await operator_in(request)
-    return customer_shape(await services_of(request).accounts.delete_customer(caller, checked_id(customer)))
+    return customer_shape(await services_of(request).customers.delete(caller, checked_id(customer)))

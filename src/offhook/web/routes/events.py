@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 from litestar import delete, get, post
 
-from offhook.domain.accounts.customer import MANAGERS, Permission, checked_text
+from offhook.domain.accounts.customer import MANAGERS, Permission
 from offhook.domain.catalogue import EVENT_TYPES
 from offhook.domain.delivery.delivery_log import LoggedAttempt
 from offhook.domain.errors import InvalidError
 from offhook.domain.events.cursor import check_reached, cursor_text, read_cursor
 from offhook.domain.events.event import Event
-from offhook.domain.times import from_us, rfc3339, to_us
-from offhook.store.long_work.replay import Replay
+from offhook.domain.events.replay import Only, checked_replay
+from offhook.domain.times import from_us, rfc3339
 from offhook.store.queries.deliveries import attempts_of_event, deliveries_of_event
 from offhook.store.queries.events import get_event, list_events, newest_events
 from offhook.web.http.streamed_json import StreamedJson
@@ -90,7 +89,7 @@ class ReplayRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     since: str | None = None
     until: str | None = None
     types: list[str] = []
-    only: Literal["failed", "all"] = "failed"
+    only: Only = "failed"
 
 
 class Count(msgspec.Struct, frozen=True):
@@ -236,7 +235,8 @@ async def send_again(request: AnyRequest, event_id: str) -> ResendAnswer:
 async def replay_many(request: AnyRequest, data: ReplayRequest) -> Count:
     """Send a stretch of the log again: what failed, or all of it. What is still on its way is left alone."""
     customer_id = await customer_in(request, ADMIN)
-    return Count(await services_of(request).log.replay(customer_id, _wanted(data)))
+    wanted = checked_replay(after=data.after, since=data.since, until=data.until, types=data.types, only=data.only)
+    return Count(await services_of(request).log.replay(customer_id, wanted))
 
 
 @delete("/v1.0/events", status_code=200, tags=["events"])
@@ -254,34 +254,6 @@ async def erase(request: AnyRequest, subject: str = "") -> Count:
             field="subject",
         )
     return Count(await services_of(request).log.erase(customer_id, subject))
-
-
-def _wanted(data: ReplayRequest) -> Replay:
-    if (data.after is None) == (data.since is None):
-        raise InvalidError("Give one of after (a cursor) and since (a time).", field="after")
-    if len(data.types) > len(EVENT_TYPES) * 10:
-        raise InvalidError("types has too many entries.", field="types")
-    for name in data.types:
-        checked_text("types", name)
-    return Replay(
-        after=None if data.after is None else read_cursor(str(data.after)),
-        since_us=_moment("since", data.since),
-        until_us=_moment("until", data.until),
-        types=tuple(data.types),
-        only=data.only,
-    )
-
-
-def _moment(name: str, text: str | None) -> int | None:
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo is None:
-            raise ValueError
-        return to_us(moment)
-    except (ValueError, OverflowError):
-        raise InvalidError(f"{name} is a time such as 2026-05-02T09:00:00Z.", field=name) from None
 
 
 def _shape(event: Event) -> EventShape:

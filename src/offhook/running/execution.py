@@ -54,7 +54,7 @@ class Registered:
         self.places = asyncio.Semaphore(max_requests)
 
 
-class Trying:
+class Execution:
     """Tries commands. `stands_still` says of a lane whether nothing may be sent now."""
 
     def __init__(

@@ -18,7 +18,7 @@ class Stopping(Protocol):
         ...
 
 
-async def live(supervisor: Supervisor, start: Coroutine[Any, Any, None], stopping: Stopping) -> bool:
+async def run_until_stopped(supervisor: Supervisor, start: Coroutine[Any, Any, None], stopping: Stopping) -> bool:
     """Run `start`, which adds the services, then live until the end. Whether somebody asked for it.
 
     A start that is not over when the end comes is cut short. Raises what `start` raises, and the refusal with which a
