@@ -15,8 +15,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from offhook.cli.following import EventLines, LogReader
-from offhook.cli.remote import Server
+from offhook.cli.remote.following import EventLines, LogReader
+from offhook.cli.remote.server import Server
 from offhook.domain.errors import OffhookError
 
 SIPP = Path(sys.prefix) / "share" / "offhook" / "tools" / "bin" / "sipp"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from offhook.cli.changes import Changes
+from offhook.cli.showing.changes import Changes
 
 
 def event(subject: str = "call/1", **data: Any) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from offhook.cli.remote import Server, show_json
+from offhook.cli.remote.server import Server, show_json
 from offhook.domain.errors import OffhookError
 from offhook.settings.areas import Settings
 from offhook.settings.loading import load_settings

@@ -8,12 +8,12 @@ import sys
 import click
 
 from offhook import __version__
-from offhook.cli.customer import customer
 from offhook.cli.doctor import doctor
-from offhook.cli.events import events
-from offhook.cli.lists import calls, deliveries
-from offhook.cli.node import agent, config, init, serve
-from offhook.cli.trigger import trigger
+from offhook.cli.local.node import agent, config, init, serve
+from offhook.cli.remote.customer import customer
+from offhook.cli.remote.events import events
+from offhook.cli.remote.lists import calls, deliveries
+from offhook.cli.remote.trigger import trigger
 from offhook.domain.errors import InvalidError, OffhookError
 
 

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from offhook.cli.showing import local_time, plain
+from offhook.cli.showing.terminal import local_time, plain
 from offhook.domain.errors import MisconfiguredError, OffhookError, UnavailableError
 from offhook.folder import Profile
 from offhook.quantities import web_url

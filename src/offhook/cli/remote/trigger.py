@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from offhook.cli.remote import Server, remote, show_json
-from offhook.cli.showing import local_time
+from offhook.cli.remote.server import Server, remote, show_json
+from offhook.cli.showing.terminal import local_time
 from offhook.domain.catalogue import event_type, sample, scripted_call
 from offhook.domain.ids import new_uuid
 from offhook.domain.times import rfc3339

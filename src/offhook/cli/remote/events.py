@@ -11,9 +11,9 @@ from typing import Any
 
 import click
 
-from offhook.cli.following import EventLines, LogReader
-from offhook.cli.remote import Server, ServerError, remote, show_fields, show_json
-from offhook.cli.showing import show_attempt, show_delivery, show_event, show_payload
+from offhook.cli.remote.following import EventLines, LogReader
+from offhook.cli.remote.server import Server, ServerError, remote, show_fields, show_json
+from offhook.cli.showing.terminal import show_attempt, show_delivery, show_event, show_payload
 from offhook.domain.delivery.outcome import Outcome
 
 _TAIL_S = 0.5

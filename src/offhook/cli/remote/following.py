@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from offhook.cli.changes import Changes
-from offhook.cli.remote import Server
-from offhook.cli.showing import local_time, plain, show_block, terminal_width
+from offhook.cli.remote.server import Server
+from offhook.cli.showing.changes import Changes
+from offhook.cli.showing.terminal import local_time, plain, show_block, terminal_width
 
 
 class LogReader:

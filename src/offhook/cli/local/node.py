@@ -66,7 +66,7 @@ def serve(
     log_level: str | None,
 ) -> None:
     """Run the server."""
-    from offhook.cli import verbs
+    from offhook.cli.local import operations
 
     settings = _settings(
         data,
@@ -81,7 +81,7 @@ def serve(
         switch__asterisk_password_file=asterisk_password_file,
         log__level=log_level,
     )
-    sys.exit(verbs.serve(settings, data))
+    sys.exit(operations.serve(settings, data))
 
 
 @click.command()
@@ -91,9 +91,9 @@ def serve(
 @_json
 def init(data: Path, config_file: Path | None, database: str | None, as_json: bool) -> None:
     """Make the first customer, and print its credentials once."""
-    from offhook.cli import verbs
+    from offhook.cli.local import operations
 
-    credentials = verbs.init(_settings(data, config_file, database__url=database), data)
+    credentials = operations.init(_settings(data, config_file, database__url=database), data)
     if as_json:
         click.echo(msgspec.json.encode(credentials))
         return
@@ -116,9 +116,9 @@ def agent() -> None:
 @click.argument("username")
 def reset_password(data: Path, config_file: Path | None, database: str | None, as_json: bool, username: str) -> None:
     """Give an agent a new password, while the server is stopped."""
-    from offhook.cli import verbs
+    from offhook.cli.local import operations
 
-    password = verbs.reset_password(_settings(data, config_file, database__url=database), data, username)
+    password = operations.reset_password(_settings(data, config_file, database__url=database), data, username)
     if as_json:
         click.echo(msgspec.json.encode({"username": username, "password": password}))
     else:

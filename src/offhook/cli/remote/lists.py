@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from offhook.cli.remote import Server, remote, show_fields, show_json
-from offhook.cli.showing import local_time, plain, show_block, show_delivery
+from offhook.cli.remote.server import Server, remote, show_fields, show_json
+from offhook.cli.showing.terminal import local_time, plain, show_block, show_delivery
 
 _MAX_PAGE = 100
 # One answer looks at 10,000 deliveries at most.

@@ -17,7 +17,7 @@ from offhook.accounts.agents import reset_password as change_password
 from offhook.accounts.first_customer import Credentials, create_first_customer
 from offhook.accounts.passwords import Passwords
 from offhook.app import Node, open_database, own_url, profile_of
-from offhook.cli.first_start import FirstStart, show_ready, show_waiting
+from offhook.cli.local.first_start import FirstStart, show_ready, show_waiting
 from offhook.domain.errors import OffhookError
 from offhook.folder import DataFolder
 from offhook.logs.setup import configure_logging

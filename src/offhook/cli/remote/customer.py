@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from offhook.cli.remote import Server, remote, show_fields, show_json
-from offhook.cli.showing import plain, show_attempt
+from offhook.cli.remote.server import Server, remote, show_fields, show_json
+from offhook.cli.showing.terminal import plain, show_attempt
 from offhook.domain.delivery.outcome import Outcome
 
 _SET = (

@@ -1,0 +1,1 @@
+"""Commands that work on a data folder, on the machine that has it."""
