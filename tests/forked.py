@@ -62,7 +62,7 @@ def _forking() -> subprocess.Popen[str]:
 
 def _serve() -> None:
     """Fork for each line of the input, and say how that ended."""
-    import offhook.cli.verbs  # noqa: F401
+    import offhook.cli.local.operations  # noqa: F401 - and with it all that commands import
 
     sys.argv[0] = "offhook"
     answers = os.fdopen(os.dup(1), "w")
