@@ -50,6 +50,7 @@ class Action(Struct, frozen=True, kw_only=True):
     type: Annotated[str, Meta(description="What is done, such as `answer`, `talk` or `play`; empty before the first.")]
     option: Annotated[dict[str, Any], Meta(description="The options of that type of action.")]
     tm_execute: Annotated[Time | None, Meta(description="When the step was started.")]
+    error: Annotated[str, Meta(description="Why it could not be done; empty if it could.")] = ""
 
 
 class Resource(Struct, frozen=True, kw_only=True):
