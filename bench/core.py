@@ -30,7 +30,7 @@ from offhook.domain.step import Command, Done, Due, Ended, Tell, made_id
 from offhook.domain.switch.commands import Answer, Follow, HangUp, Play, Ring, ToSwitch
 from offhook.domain.switch.inputs import Channel, ChannelAnswered, ChannelGone, PlaybackFinished
 from offhook.domain.times import from_us
-from offhook.flows.activeflow import SLEEP
+from offhook.flows.activeflow import Timer
 from offhook.flows.greeting import greeting
 from offhook.node.garbage import exempt_what_is_there
 from offhook.store.commit.committed import Committed
@@ -98,7 +98,7 @@ class Bench:
             return caller.told(Arrived(caller.id, self.customer, leg, _FLOW))
 
         def ring_time_over(caller: Caller) -> Tell:
-            return Tell("activeflow", caller.flow_id, Due(SLEEP, self.rung_at + timedelta(seconds=2)))
+            return Tell("activeflow", caller.flow_id, Due(Timer.LASTS, self.rung_at + timedelta(seconds=2)))
 
         def played(caller: Caller) -> Tell:
             play = caller.pending[Play]

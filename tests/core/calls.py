@@ -18,7 +18,9 @@ from offhook.domain.switch.inputs import (
     PlaybackFinished,
 )
 from offhook.domain.telephony.call import CALL
+from offhook.domain.telephony.number import NUMBER
 from offhook.flows.activeflow import ACTIVEFLOW
+from offhook.flows.flow import FLOW
 from offhook.flows.greeting import greeting
 from tests.core.machine import Machine
 
@@ -29,7 +31,7 @@ FLOW_ID = made_id(CALL_ID, 1)
 CHANNEL = "1772442007.12"
 RING_TIME = timedelta(seconds=2)
 GREETING = greeting(RING_TIME, "hello-world")
-NOUNS: Nouns = registry(CALL, ACTIVEFLOW)
+NOUNS: Nouns = registry(CALL, ACTIVEFLOW, FLOW, NUMBER)
 
 
 def channel(channel_id: str = CHANNEL, *, is_up: bool = False) -> Channel:

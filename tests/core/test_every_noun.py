@@ -21,6 +21,8 @@ from offhook.domain.step import (
     Done,
     Due,
     Ended,
+    Found,
+    Lookup,
     Outcome,
     Refused,
     Superseded,
@@ -33,6 +35,7 @@ from offhook.domain.switch.inputs import (
     ChannelEntered,
     ChannelGone,
     ChannelRinging,
+    DigitReceived,
     PlaybackFinished,
     SwitchInput,
 )
@@ -40,7 +43,8 @@ from offhook.domain.telephony import call as call_noun
 from offhook.domain.telephony.call import CALL
 from offhook.domain.telephony.call_state import CallState, Timer
 from offhook.flows import activeflow as flow_noun
-from offhook.flows.activeflow import ACTIVEFLOW, SLEEP
+from offhook.flows.activeflow import ACTIVEFLOW
+from offhook.flows.activeflow import Timer as FlowTimer
 from tests.core.calls import CALL_ID, CHANNEL, CUSTOMER, FLOW_ID, GREETING, SWITCH, Calls, arrived
 from tests.core.machine import START
 from tests.core.test_greeting import to_creating, to_echo, to_play, to_ringing
@@ -63,6 +67,7 @@ def call_told(calls: Calls) -> list[Any]:
         *(ChannelAnswered(SWITCH, one) for one in channels),
         *(ChannelEntered(SWITCH, one) for one in channels),
         *(ChannelGone(SWITCH, one, 17, 486) for one in channels),
+        *(DigitReceived(SWITCH, one, "1") for one in channels),
         *(PlaybackFinished(SWITCH, CHANNEL, getattr(work, "playback_id", "none"), failed) for failed in (False, True)),
         *(call_inputs.Present(is_up, created) for is_up in (False, True) for created in ((), tuple(channels))),
         call_inputs.Lost(),
@@ -76,6 +81,8 @@ def call_told(calls: Calls) -> list[Any]:
                 call_inputs.Answers(),
                 call_inputs.Plays(("sound:hello-world",)),
                 call_inputs.Echoes(),
+                call_inputs.Listens(),
+                call_inputs.HangsUp("busy"),
             )
         ),
         *(call_inputs.FlowEnded(has_failed) for has_failed in (False, True)),
@@ -90,12 +97,17 @@ def flow_told(calls: Calls) -> list[Any]:
     """Everything that an activeflow can be told."""
     return [
         flow_inputs.Start(FLOW_ID, CUSTOMER, CALL_ID, GREETING),
-        flow_inputs.Go(),
-        *(flow_inputs.ActionEnded(turn) for turn in range(6)),
+        flow_inputs.Go("ringing"),
+        *(flow_inputs.ActionEnded(turn, "progressing", error) for turn in range(6) for error in ("", "no")),
+        *(flow_inputs.Listening(turn, "progressing") for turn in range(6)),
+        flow_inputs.Typed("#"),
+        *(flow_inputs.Fetched(turn, GREETING) for turn in range(6)),
+        *(Found(Lookup("flow", "id", FLOW_ID), ids) for ids in ((), (FLOW_ID,))),
+        flow_inputs.StopAsked(),
         flow_inputs.Halt(),
         flow_inputs.CallEnded(),
-        *(Due(SLEEP, at) for _, at in calls.document("activeflow", FLOW_ID).timers.items()),
-        Due(SLEEP, START),
+        *(Due(name, at) for name, at in calls.document("activeflow", FLOW_ID).timers.items()),
+        *(Due(name, START) for name in FlowTimer),
         Delete(),
     ]
 

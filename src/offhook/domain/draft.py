@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 from msgspec.structs import replace
 
 from offhook.domain.events.event import NewEvent
-from offhook.domain.step import Command, Step, Tell
+from offhook.domain.step import Command, Lookup, Refusal, Step, Tell
 
 S = TypeVar("S", bound=Any)
 
@@ -23,6 +23,8 @@ class Draft(Generic[S]):
         self.commands: list[Command] = []
         self.timers: dict[str, datetime | None] = {}
         self.tells: list[Tell] = []
+        self.lookup: Lookup | None = None
+        self.refused: Refusal | None = None
 
     def change(self, **fields: Any) -> None:
         """Another value for some fields of the state."""
@@ -30,4 +32,12 @@ class Draft(Generic[S]):
 
     def step(self) -> Step[S]:
         """The decision."""
-        return Step(self.state, tuple(self.events), tuple(self.commands), self.timers, tuple(self.tells))
+        return Step(
+            self.state,
+            tuple(self.events),
+            tuple(self.commands),
+            self.timers,
+            tuple(self.tells),
+            self.lookup,
+            self.refused,
+        )

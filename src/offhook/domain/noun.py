@@ -36,6 +36,7 @@ class Noun(msgspec.Struct, Generic[S], frozen=True, kw_only=True):
     `forgives` are inputs that a final row answers with its state; any other from REST is a 409.
     `customer_of` is "" for rows that belong to no customer (a carrier's), which may be told by any unit.
     `indexes` are what `Step.lookup` may name. A final row is in none.
+    `lives` says whether something happens by itself while it is not final: only then has a start to take its rows up.
     """
 
     kind: str
@@ -47,6 +48,7 @@ class Noun(msgspec.Struct, Generic[S], frozen=True, kw_only=True):
     creates: tuple[type, ...]
     forgives: tuple[type, ...] = ()
     indexes: Mapping[str, Index[S]] = _NO_INDEXES
+    lives: bool = True
 
 
 Nouns = Mapping[str, Noun[Any]]

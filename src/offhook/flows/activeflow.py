@@ -1,14 +1,20 @@
-"""An activeflow's life: one execution of a flow, action after action, beside its call.
+"""An activeflow's life: one execution of a flow, action after action, beside its call or by itself.
 
-Theory of operation. It is made with its call and waits for `Go`. It begins an action by telling the call, which carries
-out what concerns the channel and tells back `ActionEnded`; what only takes time is a timer of its own. Each action
-has a turn, counted up, so that the end of one is never taken for that of another. At the end of the list it tells the
-call, which hangs up; it is over when its call is, in the same commit.
+Theory of operation. `execution.advance` says what comes next; here it is begun, and its end awaited. What concerns the
+channel is told to the call (`Begin`), which tells back `ActionEnded`; what only takes time is a timer of its own;
+digits are told by the call as they are typed. Each action that acts has a turn, counted up, so that the end of one is
+never taken for that of another. At the end of the list a call is told, which hangs up; the activeflow is over when its
+call is, in the same commit. Without a call it is over at once.
+
+What many actions in a row do without taking time is cut into units of their own (`_MAX_TURNS_A_UNIT`), so that a long
+list holds nobody else up.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import assert_never
 
 import msgspec
@@ -19,47 +25,111 @@ from offhook.domain.catalogue.fields import NO_ACTION, Action
 from offhook.domain.draft import Draft
 from offhook.domain.events.event import resource_event
 from offhook.domain.ids import NIL_UUID
-from offhook.domain.inputs import call
-from offhook.domain.inputs.activeflow import KIND, ActionEnded, CallEnded, Go, Halt, Start
+from offhook.domain.inputs import call, flow
+from offhook.domain.inputs.activeflow import (
+    KIND,
+    ActionEnded,
+    CallEnded,
+    Fetched,
+    Go,
+    Halt,
+    Listening,
+    Start,
+    StopAsked,
+    Typed,
+)
 from offhook.domain.noun import Noun
-from offhook.domain.step import Broken, Delete, Due, Step, Tell
+from offhook.domain.step import Broken, Delete, Due, Found, Lookup, Step, Tell
 from offhook.domain.times import rfc3339
-from offhook.flows.actions import doing_of, lasts, option_of
-from offhook.flows.interpreter import next_place
+from offhook.flows.doing import doing_of, lasts
+from offhook.flows.execution import Begun, Execution, Known, advance, pushed, started
+from offhook.flows.options import DigitsReceive, FetchFlow, Option
 
-Input = Start | Go | ActionEnded | Halt | CallEnded | Due | Delete
+Input = Start | Go | ActionEnded | Listening | Typed | Fetched | Found | StopAsked | Halt | CallEnded | Due | Delete
 """What an activeflow can be told."""
 
-SLEEP = "sleep"
 _MAX_EXECUTED = 1_000
+_MAX_TURNS_A_UNIT = 25
+_DIGIT_PAUSE = timedelta(seconds=5)
+_IN_FLOW = "voipbin.activeflow."
+
+
+class Timer(StrEnum):
+    """An activeflow's timers."""
+
+    LASTS = "lasts"  # the action, as long as it says
+    DIGITS = "digits"  # none was typed for so long
+    GO_ON = "go_on"  # with the list, in a unit of its own
+
+
+class Digits(msgspec.Struct, frozen=True):
+    """Digits are awaited: so many, or up to that key, or until nobody typed for so long."""
+
+    length: int
+    key: str
+    pause: timedelta
+
+    def are_all(self, typed: str) -> bool:
+        """Whether nothing more is awaited."""
+        return (0 < self.length <= len(typed)) or (self.key != "" and typed.endswith(self.key))
 
 
 class ActiveflowState(msgspec.Struct, frozen=True, kw_only=True):
-    """An activeflow. `actions` are as they were at its start; it is at the one at `place`, -1 before the first, its
-    `turn`th. `is_halted`: nothing new is begun."""
+    """An activeflow. `turn` counts the actions that were begun; `known` are the system's variables.
+
+    `is_halted`: nothing new is begun. `is_left`: the present action is over, and among the executed ones. `digits` are
+    awaited by the present action; `has_fresh_digits`: what was typed was not used up by an action yet, so that more is
+    added to it. `unit_at` and `unit_turns`: how many actions were begun at that very moment.
+    """
 
     activeflow: Activeflow
-    actions: tuple[Action, ...]
-    place: int = -1
+    execution: Execution
+    known: dict[str, str] = {}
+    call_status: str = ""
     turn: int = 0
     is_halted: bool = False
+    is_left: bool = True
+    digits: Digits | None = None
+    has_fresh_digits: bool = False
+    unit_at: datetime | None = None
+    unit_turns: int = 0
+
+    @property
+    def has_call(self) -> bool:
+        """Whether it runs beside a call."""
+        return self.activeflow.reference_type == "call"
 
 
 class _Draft(Draft[ActiveflowState]):
+    def show(self, **fields: object) -> None:
+        """Other values in the public shape."""
+        self.change(activeflow=replace(self.state.activeflow, tm_update=rfc3339(self.now), **fields))
+
     def tell_customer(self, event_type: str) -> None:
-        flow = self.state.activeflow
+        shown = self.state.activeflow
         self.events.append(
             resource_event(
                 event_type,
-                flow,
-                customer_id=flow.customer_id,
-                subject=f"activeflow/{flow.id}",
-                activeflow_id=flow.id,
+                shown,
+                customer_id=shown.customer_id,
+                subject=f"activeflow/{shown.id}",
+                activeflow_id=shown.id,
             )
         )
 
     def tell_call(self, told: call.Begin | call.FlowEnded) -> None:
-        self.tells.append(Tell(call.KIND, self.state.activeflow.reference_id, told))
+        if self.state.has_call:
+            self.tells.append(Tell(call.KIND, self.state.activeflow.reference_id, told))
+
+    def stop_waiting(self) -> None:
+        """Nothing of the present action is waited for any more."""
+        self.change(digits=None)
+        self.timers.update({Timer.LASTS: None, Timer.DIGITS: None, Timer.GO_ON: None})
+
+    def executed(self, steps: Sequence[Action]) -> None:
+        """These are behind it as well."""
+        done = [*self.state.activeflow.executed_actions, *steps][-_MAX_EXECUTED:]
+        self.change(activeflow=replace(self.state.activeflow, executed_actions=done))
 
 
 def decide(state: ActiveflowState | None, told: Input, now: datetime) -> Step[ActiveflowState]:
@@ -69,27 +139,58 @@ def decide(state: ActiveflowState | None, told: Input, now: datetime) -> Step[Ac
         return _started(told, now)
     draft = _Draft(state, now)
     match told:
-        case Go():
-            if state.turn == 0 and not state.is_halted:
-                _go_on(draft)
-        case ActionEnded(turn=turn):
-            if turn == state.turn and not state.is_halted:
-                _go_on(draft)
-        case Due():
-            if not state.is_halted:
-                _go_on(draft)
-        case Halt():
-            draft.change(is_halted=True)
-            draft.timers[SLEEP] = None
         case CallEnded():
             _end(draft)
         case Delete():
             _delete(draft)
-        case Start():
+        case Halt():
+            draft.change(is_halted=True)
+            draft.stop_waiting()
+        case StopAsked() if not state.is_halted:
+            _finish(draft)
+        case Start() | StopAsked():
+            pass
+        case _ if state.is_halted:
             pass
         case _:
-            assert_never(told)
+            _run(draft, told)
     return draft.step()
+
+
+def _run(draft: _Draft, told: Go | ActionEnded | Listening | Typed | Fetched | Found | Due) -> None:
+    match told:
+        case Go(call_status=call_status):
+            if draft.state.turn == 0:
+                draft.change(call_status=call_status)
+                _go_on(draft)
+        case ActionEnded() | Listening() | Fetched():
+            if told.turn == draft.state.turn:
+                _take_turn(draft, told)
+        case Typed(digit=digit):
+            _typed(draft, digit)
+        case Found(lookup=lookup, ids=ids):
+            _found(draft, lookup, ids)
+        case Due(name=Timer.DIGITS):
+            _use_digits(draft)
+        case Due():
+            _go_on(draft)
+        case _:
+            assert_never(told)
+
+
+def _take_turn(draft: _Draft, told: ActionEnded | Listening | Fetched) -> None:
+    """What is said of the present action."""
+    match told:
+        case ActionEnded(call_status=call_status, error=error):
+            draft.change(call_status=call_status)
+            _go_on(draft, error)
+        case Listening(call_status=call_status):
+            draft.change(call_status=call_status)
+            _listen(draft)
+        case Fetched(actions=actions):
+            _push(draft, actions)
+        case _:
+            assert_never(told)
 
 
 def is_final(state: ActiveflowState) -> bool:
@@ -119,64 +220,168 @@ ACTIVEFLOW: Noun[ActiveflowState] = Noun(
 
 
 def _started(told: Start, now: datetime) -> Step[ActiveflowState]:
-    flow = Activeflow(
+    has_call = told.call_id != NIL_UUID
+    shown = Activeflow(
         id=told.id,
         customer_id=told.customer_id,
-        flow_id=NIL_UUID,
+        flow_id=told.flow_id,
         status="running",
-        reference_type="call",
+        reference_type="call" if has_call else "api",
         reference_id=told.call_id,
         current_action=NO_ACTION,
         executed_actions=[],
         tm_create=rfc3339(now),
     )
-    draft = _Draft(ActiveflowState(activeflow=flow, actions=told.actions), now)
+    execution = started(told.actions, told.variables)
+    draft = _Draft(ActiveflowState(activeflow=shown, execution=execution, known=dict(told.known)), now)
     draft.tell_customer("activeflow_created")
+    if not has_call:
+        _go_on(draft)
     return draft.step()
 
 
-def _go_on(draft: _Draft) -> None:
+def _go_on(draft: _Draft, error: str = "") -> None:
     """The present action is over; begin the next one."""
+    draft.stop_waiting()
     state = draft.state
-    draft.timers[SLEEP] = None
-    place = next_place(state.actions, state.place)
-    if place is None:
-        draft.change(is_halted=True)
-        draft.tell_call(call.FlowEnded())
+    if error:
+        draft.show(current_action=replace(state.activeflow.current_action, error=error))
+    if state.unit_at == draft.now and state.unit_turns >= _MAX_TURNS_A_UNIT:
+        draft.change(unit_at=None)
+        draft.timers[Timer.GO_ON] = draft.now
         return
-    action = replace(state.actions[place], tm_execute=rfc3339(draft.now))
-    flow = replace(
-        state.activeflow,
-        current_action=action,
-        executed_actions=_executed(state),
-        tm_update=rfc3339(draft.now),
-    )
-    draft.change(activeflow=flow, place=place, turn=state.turn + 1)
+    moved = advance(draft.state.execution, _known(draft.state, draft.now))
+    _leave(draft)
+    draft.executed(moved.steps)
+    draft.change(execution=moved.execution)
+    if isinstance(moved, Begun):
+        _begin(draft, moved)
+        return
+    if moved.error:
+        _blame(draft, moved.error)
+    _finish(draft)
+
+
+def _known(state: ActiveflowState, now: datetime) -> Known:
+    shown = state.activeflow
+    own = {
+        f"{_IN_FLOW}id": shown.id,
+        f"{_IN_FLOW}flow_id": shown.flow_id,
+        f"{_IN_FLOW}reference_type": shown.reference_type,
+        f"{_IN_FLOW}reference_id": shown.reference_id,
+        f"{_IN_FLOW}reference_activeflow_id": shown.reference_activeflow_id,
+        f"{_IN_FLOW}complete_count": "0",
+    }
+    return Known({**state.known, **own}, state.call_status if state.has_call else "", now)
+
+
+def _leave(draft: _Draft) -> None:
+    """The present action is behind it, once."""
+    if not draft.state.is_left:
+        draft.executed([draft.state.activeflow.current_action])
+        draft.change(is_left=True)
+
+
+def _blame(draft: _Draft, error: str) -> None:
+    """The last action says why the flow ended, if none does."""
+    *before, last = draft.state.activeflow.executed_actions or [NO_ACTION]
+    if not last.error and last.type:
+        executed = [*before, replace(last, error=error)]
+        draft.change(activeflow=replace(draft.state.activeflow, executed_actions=executed))
+
+
+def _begin(draft: _Draft, begun: Begun) -> None:
+    state = draft.state
+    turn = state.turn + 1
+    unit_turns = state.unit_turns + 1 if state.unit_at == draft.now else 1
+    draft.change(turn=turn, is_left=False, unit_at=draft.now, unit_turns=unit_turns)
+    draft.show(current_action=begun.action)
+    if isinstance(begun.option, FetchFlow):
+        # A step that makes no event of its own.
+        draft.lookup = Lookup(flow.KIND, flow.BY_ID, begun.option.flow_id, 1)
+        return
     draft.tell_customer("activeflow_updated")
-    option = option_of(action)
+    _wait_for(draft, begun.option)
+    draft.tell_call(call.Begin(turn, begun.action, doing_of(begun.option)))
+
+
+def _wait_for(draft: _Draft, option: Option) -> None:
     span = lasts(option)
     if span is not None:
-        draft.timers[SLEEP] = draft.now + span
-    draft.tell_call(call.Begin(draft.state.turn, action, doing_of(option)))
+        draft.timers[Timer.LASTS] = draft.now + span
+    if isinstance(option, DigitsReceive):
+        pause = timedelta(milliseconds=option.duration) or _DIGIT_PAUSE
+        draft.change(digits=Digits(option.length, option.key, pause))
+        if not draft.state.has_fresh_digits:
+            draft.change(execution=draft.state.execution.with_digits(""))
 
 
-def _executed(state: ActiveflowState) -> list[Action]:
-    """The actions behind it once the present one is: the first thousand."""
-    done = state.activeflow.executed_actions
-    return [*done, state.activeflow.current_action][:_MAX_EXECUTED] if state.turn else done
+def _listen(draft: _Draft) -> None:
+    """The call is up: what was typed before may be all that is awaited."""
+    digits = draft.state.digits
+    if digits is not None:
+        if digits.are_all(draft.state.execution.digits):
+            _use_digits(draft)
+        else:
+            draft.timers[Timer.DIGITS] = draft.now + digits.pause
+
+
+def _typed(draft: _Draft, digit: str) -> None:
+    state = draft.state
+    present = state.execution.digits if state.digits is not None or state.has_fresh_digits else ""
+    draft.change(execution=state.execution.with_digits(present + digit), has_fresh_digits=True)
+    if state.digits is not None:
+        _listen(draft)
+
+
+def _use_digits(draft: _Draft) -> None:
+    draft.change(has_fresh_digits=False)
+    _go_on(draft)
+
+
+def _found(draft: _Draft, lookup: Lookup, ids: tuple[str, ...]) -> None:
+    if ids:
+        wanted = flow.Wanted(draft.state.activeflow.id, draft.state.turn)
+        draft.tells.append(Tell(flow.KIND, ids[0], wanted))
+    else:
+        _fail(draft, f"There is no flow {lookup.key}.")
+
+
+def _push(draft: _Draft, actions: tuple[Action, ...]) -> None:
+    execution = pushed(draft.state.execution, actions)
+    if execution is None:
+        _fail(draft, "Actions were fetched too often.")
+        return
+    draft.change(execution=execution)
+    _go_on(draft)
+
+
+def _fail(draft: _Draft, error: str) -> None:
+    """The flow cannot go on without what could not be done."""
+    draft.show(current_action=replace(draft.state.activeflow.current_action, error=error))
+    _finish(draft)
+
+
+def _finish(draft: _Draft) -> None:
+    """Nothing is left to be done."""
+    draft.change(is_halted=True)
+    draft.stop_waiting()
+    if draft.state.has_call:
+        draft.tell_call(call.FlowEnded())
+    else:
+        _end(draft)
 
 
 def _end(draft: _Draft) -> None:
-    state, at = draft.state, rfc3339(draft.now)
-    flow = replace(state.activeflow, status="ended", executed_actions=_executed(state), tm_update=at)
-    draft.change(activeflow=flow, is_halted=True)
+    """The execution is over. `current_action` stays as it was, and is among the executed ones."""
+    _leave(draft)
+    draft.show(status="ended")
+    draft.change(is_halted=True)
     draft.tell_customer("activeflow_deleted")
 
 
 def _delete(draft: _Draft) -> None:
-    """One that runs ends with its call; it is hidden from then on."""
+    """One that runs ends, and its call with it; it is hidden from then on."""
     if not is_final(draft.state) and not draft.state.is_halted:
-        draft.change(is_halted=True)
-        draft.timers[SLEEP] = None
-        draft.tell_call(call.FlowEnded())
+        _finish(draft)
     draft.change(activeflow=replace(draft.state.activeflow, tm_delete=rfc3339(draft.now)))

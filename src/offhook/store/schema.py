@@ -299,7 +299,7 @@ idempotency_keys = sa.Table(
 sa.Index("idempotency_keys_expire", idempotency_keys.c.tm_expire)
 
 # What lives (`store.commit.tables`).
-NOUN_TABLES = {kind: noun_table(kind, metadata) for kind in ("call", "activeflow")}
+NOUN_TABLES = {kind: noun_table(kind, metadata) for kind in ("call", "activeflow", "flow", "number")}
 """By kind. What a row is told of has the subject `<kind>/<id>`."""
 places = places_table(metadata)
 

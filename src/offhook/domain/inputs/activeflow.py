@@ -2,30 +2,68 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from offhook.domain.catalogue.fields import Action
+from offhook.domain.ids import NIL_UUID
 
 KIND = "activeflow"
 
 
 class Start(msgspec.Struct, frozen=True):
-    """Makes the activeflow of a call. Its actions are kept as they are now; it waits for `Go`."""
+    """Makes an activeflow. Its actions are kept as they are now.
+
+    That of a call waits for `Go`; without one (`call_id` nil) it begins at once. `known` are the system's variables,
+    `variables` those that were given with the request.
+    """
 
     id: str
     customer_id: str
     call_id: str
     actions: tuple[Action, ...]
+    flow_id: str = NIL_UUID
+    known: Mapping[str, str] = {}
+    variables: Mapping[str, str] = {}
 
 
 class Go(msgspec.Struct, frozen=True):
     """The call is ready for the first action. `Begin` or `FlowEnded` is told back, in the same unit."""
 
+    call_status: str
+
 
 class ActionEnded(msgspec.Struct, frozen=True):
-    """The call has done what the `turn`th action asked, or could not."""
+    """The call has done what the `turn`th action asked; `error` says why it could not."""
 
     turn: int
+    call_status: str
+    error: str = ""
+
+
+class Listening(msgspec.Struct, frozen=True):
+    """The call is up, and what is typed from now on counts for the `turn`th action."""
+
+    turn: int
+    call_status: str
+
+
+class Typed(msgspec.Struct, frozen=True):
+    """The caller typed a digit."""
+
+    digit: str
+
+
+class Fetched(msgspec.Struct, frozen=True):
+    """The actions that the `turn`th action asked for, to be run next."""
+
+    turn: int
+    actions: tuple[Action, ...]
+
+
+class StopAsked(msgspec.Struct, frozen=True):
+    """Somebody wants it to end; with it its call."""
 
 
 class Halt(msgspec.Struct, frozen=True):

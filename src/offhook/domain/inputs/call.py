@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from offhook.domain.catalogue.fields import Action
+from offhook.domain.ids import NIL_UUID
 from offhook.domain.switch.inputs import Channel
 
 KIND = "call"
@@ -17,6 +18,7 @@ class Arrived(msgspec.Struct, frozen=True):
     customer_id: str
     channel: Channel
     actions: tuple[Action, ...]
+    flow_id: str = NIL_UUID
 
 
 class Present(msgspec.Struct, frozen=True):
@@ -50,10 +52,20 @@ class Plays(msgspec.Struct, frozen=True, tag="plays"):
 
 
 class Echoes(msgspec.Struct, frozen=True, tag="echoes"):
-    """The caller hears itself, answered first, until the call ends."""
+    """The caller hears itself, answered first, until the call ends or something else begins."""
 
 
-Doing = Waits | Answers | Plays | Echoes
+class Listens(msgspec.Struct, frozen=True, tag="listens"):
+    """Digits are awaited, answered first; `activeflow.Listening` is told back, and the flow knows the end."""
+
+
+class HangsUp(msgspec.Struct, frozen=True, tag="hangs_up"):
+    """The call is ended, with this reason if one is given."""
+
+    reason: str = ""
+
+
+Doing = Waits | Answers | Plays | Echoes | Listens | HangsUp
 """What an action is to the channel."""
 
 

@@ -22,6 +22,7 @@ class HangUpCause(IntEnum):
 
     NORMAL = 16
     BUSY = 17
+    NO_ANSWER = 19
     CONGESTION = 34
 
 

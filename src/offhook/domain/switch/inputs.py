@@ -67,6 +67,14 @@ class PlaybackFinished(msgspec.Struct, frozen=True):
     has_failed: bool = False
 
 
+class DigitReceived(msgspec.Struct, frozen=True):
+    """A digit was typed on a channel: 0-9, *, #, A-D. Never to be logged: it may be of a PIN."""
+
+    switch: str
+    channel_id: str
+    digit: str
+
+
 class SwitchConnected(msgspec.Struct, frozen=True):
     """The switch can be reached, at first or again.
 
@@ -93,6 +101,7 @@ SwitchInput = (
     | ChannelAnswered
     | ChannelGone
     | PlaybackFinished
+    | DigitReceived
     | SwitchConnected
     | SwitchLost
 )

@@ -30,6 +30,7 @@ from offhook.domain.switch.inputs import (
     ChannelEntered,
     ChannelGone,
     ChannelRinging,
+    DigitReceived,
     PlaybackFinished,
 )
 from offhook.domain.telephony import echo
@@ -37,10 +38,13 @@ from offhook.domain.telephony.address import address_of
 from offhook.domain.telephony.call_moves import begin, end, fail, over, ring, up
 from offhook.domain.telephony.call_outcomes import ended
 from offhook.domain.telephony.call_state import Answering, CallDraft, CallState, Echoing, Playing, Timer
+from offhook.domain.telephony.call_variables import variables_of
 from offhook.domain.telephony.hangup_reason import hangup_reason
 from offhook.domain.times import rfc3339
 
-Heard = ChannelEntered | ChannelRinging | ChannelAnswered | ChannelGone | PlaybackFinished | Present | Lost
+Heard = (
+    ChannelEntered | ChannelRinging | ChannelAnswered | ChannelGone | PlaybackFinished | DigitReceived | Present | Lost
+)
 """What is said of the call's channels."""
 
 Input = Arrived | Heard | HangUpAsked | Delete | Begin | FlowEnded | Ended | Due
@@ -110,7 +114,7 @@ def _arrived(told: Arrived, now: datetime) -> Step[CallState]:
         customer_id=told.customer_id,
         owner_type="",
         owner_id=NIL_UUID,
-        flow_id=NIL_UUID,
+        flow_id=told.flow_id,
         activeflow_id=made_id(told.id, 1),
         type="flow",
         chained_call_ids=[],
@@ -127,7 +131,16 @@ def _arrived(told: Arrived, now: datetime) -> Step[CallState]:
     state = CallState(call=call, switch=channel.switch, channel_id=channel.id, made=1, is_up=channel.is_up)
     draft = CallDraft(state, now)
     draft.tell_customer("call_created")
-    draft.tell_flow(activeflow.Start(call.activeflow_id, call.customer_id, call.id, told.actions))
+    draft.tell_flow(
+        activeflow.Start(
+            call.activeflow_id,
+            call.customer_id,
+            call.id,
+            told.actions,
+            flow_id=call.flow_id,
+            known=variables_of(call),
+        )
+    )
     draft.command(Follow)
     draft.command(Ring)
     return draft.step()
@@ -148,6 +161,9 @@ def _hear(draft: CallDraft, told: Heard) -> None:
             _channel_gone(draft, told)
         case PlaybackFinished():
             _playback_finished(draft, told)
+        case DigitReceived(channel_id=channel_id, digit=digit):
+            if channel_id == state.channel_id and not state.is_ending:
+                draft.tell_flow(activeflow.Typed(digit))
         case Present(is_up=is_up, created=created):
             _present(draft, created, is_up=is_up)
         case Lost():

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import assert_never
 
 from offhook.domain.inputs import activeflow
-from offhook.domain.inputs.call import Answers, Begin, Doing, Echoes, Plays, Waits
+from offhook.domain.inputs.call import Answers, Begin, Doing, Echoes, HangsUp, Listens, Plays, Waits
 from offhook.domain.switch.commands import Answer, HangUp, Play, StopPlayback
 from offhook.domain.telephony import echo
 from offhook.domain.telephony.call_state import Answering, CallDraft, Echoing, Playing, Timer
-from offhook.domain.telephony.hangup_reason import hangup_reason
+from offhook.domain.telephony.hangup_reason import hang_up_cause, hangup_reason
 from offhook.domain.times import rfc3339
 
 
@@ -17,7 +17,9 @@ def go(draft: CallDraft) -> None:
     """The flow may begin."""
     if not draft.state.has_begun:
         draft.change(has_begun=True)
-        draft.tell_flow(activeflow.Go())
+        # `call_ringing` shows the first action: until that is known the status stays.
+        is_ringing = draft.state.has_rung and draft.state.call.status == "dialing"
+        draft.tell_flow(activeflow.Go("ringing" if is_ringing else draft.state.call.status))
 
 
 def ring(draft: CallDraft) -> None:
@@ -45,21 +47,27 @@ def begin(draft: CallDraft, told: Begin) -> None:
     if draft.state.is_up and status != "progressing":
         _answered(draft)
     # Of the others `call_answered` will show it; an answered call's `answer` is a step that nobody sees.
-    is_update = isinstance(told.doing, Waits) or (status == "progressing" and not isinstance(told.doing, Answers))
+    is_update = isinstance(told.doing, Waits | HangsUp) or (
+        status == "progressing" and not isinstance(told.doing, Answers)
+    )
     if is_update and draft.state.call.status == status:
         draft.tell_customer("call_updated")
     _carry_out(draft, told.turn, told.doing)
 
 
-def end(draft: CallDraft) -> None:
-    """We want the call to end: an outgoing one that nobody answered is cancelled, any other one terminated."""
+def end(draft: CallDraft, reason: str = "") -> None:
+    """We want the call to end: an outgoing one that nobody answered is cancelled, any other one terminated.
+
+    `reason` is shown when it has ended, and told to a caller who was not answered.
+    """
     if draft.state.is_ending:
         return
     call = draft.state.call
     unanswered = call.direction == "outgoing" and call.status in ("dialing", "ringing")
     draft.show(status="canceling" if unanswered else "terminating")
     draft.tell_customer("call_updated")
-    draft.command(HangUp)
+    draft.change(wanted_reason=reason)
+    draft.command(HangUp, cause=hang_up_cause(reason))
     draft.tell_flow(activeflow.Halt())
 
 
@@ -67,7 +75,7 @@ def over(draft: CallDraft, reason: str, *, by: str = "remote") -> None:
     """The call is over. One that we were ending has ended as we wanted."""
     state = draft.state
     if state.is_ending:
-        reason, by = hangup_reason(state.call), "local"
+        reason, by = state.wanted_reason or hangup_reason(state.call), "local"
     if isinstance(state.work, Echoing):
         echo.tidy(draft, state.work)
     draft.rest()
@@ -96,7 +104,7 @@ def _answered(draft: CallDraft) -> None:
 
 
 def _carry_out(draft: CallDraft, turn: int, doing: Doing) -> None:
-    if not isinstance(doing, Waits) and draft.state.call.status != "progressing":
+    if not isinstance(doing, Waits | HangsUp) and draft.state.call.status != "progressing":
         draft.change(work=Answering(turn, doing))
         draft.command(Answer)
         return
@@ -111,6 +119,11 @@ def _carry_out(draft: CallDraft, turn: int, doing: Doing) -> None:
             draft.command(Play, playback_id=playback_id, media=media)
         case Echoes():
             echo.begin(draft, turn)
+        case Listens():
+            draft.rest()
+            draft.tell_flow(activeflow.Listening(turn, draft.state.call.status))
+        case HangsUp(reason=reason):
+            end(draft, reason)
         case _:
             assert_never(doing)
 

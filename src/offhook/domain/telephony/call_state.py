@@ -17,7 +17,7 @@ from offhook.domain.draft import Draft
 from offhook.domain.events.event import resource_event
 from offhook.domain.ids import NIL_UUID
 from offhook.domain.inputs import activeflow
-from offhook.domain.inputs.call import Answers, Echoes, Plays
+from offhook.domain.inputs.call import Answers, Echoes, Listens, Plays
 from offhook.domain.step import Tell, made_id
 from offhook.domain.switch.commands import Find, ToSwitch
 from offhook.domain.times import rfc3339
@@ -43,7 +43,7 @@ class Answering(msgspec.Struct, frozen=True, tag="answering"):
     """The channel is being answered, for `doing`. `is_done`: the command has ended; the switch may not have said so."""
 
     turn: int
-    doing: Answers | Plays | Echoes
+    doing: Answers | Plays | Echoes | Listens
     is_done: bool = False
 
 
@@ -77,8 +77,8 @@ class CallState(msgspec.Struct, frozen=True, kw_only=True):
     """A call. `made` counts the ids that its rules have made.
 
     `is_up` is what the switch said of the channel; `has_rung` that our ring command was carried out, `has_begun` that
-    the flow was told to go. `is_asking`: the switch is being asked whether the channel is there, `is_troubled`: the
-    work has failed because it seemed not to be.
+    the flow was told to go. `wanted_reason` is what we end it with, where that was said. `is_asking`: the switch is
+    being asked whether the channel is there, `is_troubled`: the work has failed because it seemed not to be.
     """
 
     call: Call
@@ -88,6 +88,7 @@ class CallState(msgspec.Struct, frozen=True, kw_only=True):
     is_up: bool = False
     has_rung: bool = False
     has_begun: bool = False
+    wanted_reason: str = ""
     is_asking: bool = False
     is_troubled: bool = False
     work: Work = Idle()
@@ -145,10 +146,10 @@ class CallDraft(Draft[CallState]):
         self.change(work=Idle(), is_troubled=False)
         self.timers.update({Timer.GO_ON: None, Timer.SILENT: None, Timer.ECHO: None})
 
-    def finish(self, turn: int) -> None:
-        """The action is over for the call."""
+    def finish(self, turn: int, error: str = "") -> None:
+        """The action is over for the call; `error` says why it could not be done."""
         self.rest()
-        self.tell_flow(activeflow.ActionEnded(turn))
+        self.tell_flow(activeflow.ActionEnded(turn, self.state.call.status, error))
 
     def ask(self, *, is_troubled: bool = False) -> None:
         """Ask whether the channel is still there: what is not found is no proof by itself that the call is over."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from offhook.domain.catalogue.call import Call
+from offhook.domain.switch.commands import HangUpCause
 
 # Q.850 causes, as Asterisk reports them (ITU-T Q.850, table 1).
 _NO_CAUSE, _BUSY, _NO_ANSWER, _NO_USER_RESPONSE, _REJECTED = 0, 17, 19, 18, 21
@@ -34,3 +35,16 @@ def _unanswered_reason(direction: str, cause: int) -> str:
     if cause == _NO_CAUSE:
         return "dialout"
     return "normal" if cause in (_NORMAL_CLEARING, _ANSWERED_ELSEWHERE) else "failed"
+
+
+def hang_up_cause(reason: str) -> HangUpCause:
+    """What a caller who was not answered is told when we end the call with this reason."""
+    match reason:
+        case "busy":
+            return HangUpCause.BUSY
+        case "noanswer":
+            return HangUpCause.NO_ANSWER
+        case "failed":
+            return HangUpCause.CONGESTION
+        case _:
+            return HangUpCause.NORMAL

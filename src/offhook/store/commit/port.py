@@ -89,13 +89,14 @@ class Write(msgspec.Struct, frozen=True):
 
     row: Row
     is_final: bool
+    lives: bool = True
     entries: tuple[tuple[str, str, int], ...] = ()
     document: bytes = b""
 
     @property
     def is_open(self) -> bool:
-        """Whether a start has to take it up: it is not final, or has commands whose end is not known."""
-        return not self.is_final or bool(self.row.document.pending)
+        """Whether a start has to take it up: it lives on, or has commands whose end is not known."""
+        return (self.lives and not self.is_final) or bool(self.row.document.pending)
 
 
 class Order(msgspec.Struct, frozen=True):

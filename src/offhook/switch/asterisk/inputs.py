@@ -18,6 +18,7 @@ from offhook.domain.switch.inputs import (
     ChannelEntered,
     ChannelGone,
     ChannelRinging,
+    DigitReceived,
     PlaybackFinished,
     SwitchInput,
 )
@@ -35,7 +36,7 @@ OWN_CONTEXT = "offhook-call"
 """The context of our dialplan in which a caller is handed to our application."""
 
 EVENT_TYPES = (
-    *("StasisStart", "ChannelStateChange", "PlaybackFinished", "ChannelDestroyed"),
+    *("StasisStart", "ChannelStateChange", "PlaybackFinished", "ChannelDtmfReceived", "ChannelDestroyed"),
     "ChannelUserevent",
 )
 """The events that mean something to us; Asterisk need not send any other."""
@@ -52,6 +53,8 @@ def input_of(event: Mapping[str, Any], switch: str) -> SwitchInput | None:
             return _state_change(event["channel"], switch)
         case "PlaybackFinished":
             return _playback_finished(event["playback"], switch)
+        case "ChannelDtmfReceived":
+            return DigitReceived(switch, event["channel"]["id"], event["digit"])
         case "ChannelDestroyed":
             return ChannelGone(switch, event["channel"]["id"], event["cause"], event.get("tech_cause", 0))
         case _:

@@ -1,0 +1,40 @@
+"""What a flow can be told."""
+
+from __future__ import annotations
+
+import msgspec
+
+from offhook.domain.catalogue.fields import Action
+
+KIND = "flow"
+
+
+class Make(msgspec.Struct, frozen=True):
+    """Makes a flow."""
+
+    id: str
+    customer_id: str
+    name: str
+    detail: str
+    actions: tuple[Action, ...]
+    on_complete_flow_id: str
+
+
+class Change(msgspec.Struct, frozen=True):
+    """Other values; None leaves one as it is. What runs is not changed by it."""
+
+    name: str | None = None
+    detail: str | None = None
+    actions: tuple[Action, ...] | None = None
+    on_complete_flow_id: str | None = None
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """An activeflow wants to run its actions next: `activeflow.Fetched` is told back."""
+
+    activeflow_id: str
+    turn: int
+
+
+BY_ID = "id"
+"""The index by which a flow that is there is found."""

@@ -1,0 +1,36 @@
+"""What an action is to its call's channel, and for how long it lasts where the flow itself knows."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from offhook.domain.inputs.call import Answers, Doing, Echoes, HangsUp, Listens, Plays, Waits
+from offhook.flows.options import Answer, DigitsReceive, Echo, Hangup, Option, Play, Sleep
+
+
+def doing_of(option: Option) -> Doing:
+    """What the call is told to do."""
+    match option:
+        case Answer():
+            return Answers()
+        case Play(stream_urls=stream_urls):
+            return Plays(tuple(stream_urls))
+        case Echo():
+            return Echoes()
+        case DigitsReceive():
+            return Listens()
+        case Hangup(reason=reason):
+            return HangsUp(reason)
+        case _:
+            return Waits()
+
+
+def lasts(option: Option) -> timedelta | None:
+    """How long it takes; None where something else tells its end."""
+    match option:
+        case Sleep(duration=duration):
+            return timedelta(milliseconds=duration)
+        case Echo(duration=duration) if duration:
+            return timedelta(milliseconds=duration)
+        case _:
+            return None

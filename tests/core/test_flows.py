@@ -1,0 +1,311 @@
+"""Flows and what they make calls do, event by event."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from offhook.domain.ids import NIL_UUID
+from offhook.domain.inputs import activeflow, flow, number
+from offhook.domain.step import Delete, Tell
+from offhook.domain.switch.commands import Answer, Follow, HangUp, HangUpCause, Ring
+from offhook.domain.switch.inputs import DigitReceived
+from offhook.flows.reading import read_actions
+from tests.core.calls import CHANNEL, CUSTOMER, FLOW_ID, SWITCH, Calls
+
+MENU = "3d5d1c3a-1c6e-4a38-9a2e-0a7b3f2f1f01"
+ALONE = "3d5d1c3a-1c6e-4a38-9a2e-0a7b3f2f1f03"
+
+
+def actions_of(*actions: dict[str, Any]) -> Any:
+    return read_actions(list(actions))
+
+
+def sleep(ms: int, **rest: Any) -> dict[str, Any]:
+    return {"type": "sleep", "option": {"duration": ms}, **rest}
+
+
+def calling(*actions: dict[str, Any]) -> Calls:
+    """A caller whose flow has begun."""
+    calls = Calls()
+    calls.arrive(actions=actions_of(*actions))
+    calls.end(Follow)
+    calls.end(Ring)
+    return calls
+
+
+def answered(*actions: dict[str, Any]) -> Calls:
+    """A caller who is answered for the first action."""
+    calls = calling(*actions)
+    calls.up()
+    calls.end(Answer)
+    return calls
+
+
+def typed(calls: Calls, digits: str) -> None:
+    for digit in digits:
+        calls.hear(DigitReceived(SWITCH, CHANNEL, digit))
+
+
+def started(*actions: dict[str, Any], variables: dict[str, str] | None = None, calls: Calls | None = None) -> Calls:
+    """An activeflow without a call."""
+    calls = calls or Calls()
+    calls.tell("activeflow", ALONE, activeflow.Start(ALONE, CUSTOMER, NIL_UUID, actions_of(*actions),
+                                                     variables=variables or {}))  # fmt: skip
+    return calls
+
+
+def made(calls: Calls, *actions: dict[str, Any], flow_id: str = MENU) -> Calls:
+    calls.ask("flow", flow_id, flow.Make(flow_id, CUSTOMER, "Menu", "", actions_of(*actions), NIL_UUID), CUSTOMER)
+    return calls
+
+
+def executed(calls: Calls, flow_id: str = FLOW_ID) -> list[str]:
+    return [action.type for action in calls.state("activeflow", flow_id).activeflow.executed_actions]
+
+
+def alone(calls: Calls) -> Any:
+    return calls.state("activeflow", ALONE).activeflow
+
+
+# Digits
+
+ASK = {"type": "digits_receive", "option": {"length": 2, "key": "#", "duration": 3_000}}
+
+
+def after_digits(digits: str) -> Calls:
+    branch = {"type": "branch", "option": {"target_ids": {digits: "right"}, "default_target_id": "wrong"}}
+    return answered(ASK, branch, sleep(1_000, id="wrong"), sleep(2_000, id="right"))
+
+
+def test_digits_receive_answers_and_is_shown_by_the_answer() -> None:
+    calls = answered(ASK)
+    assert calls.shown("call/", "action")[-1][1]["type"] == "digits_receive"
+    assert calls.types("call/") == ["call_created", "call_ringing", "call_answered"]
+
+
+@pytest.mark.parametrize(("digits", "left_out"), [("12", ""), ("1#", ""), ("#", ""), ("12", "3")])
+def test_digits_are_all_when_there_are_enough_or_the_key_was_typed(digits: str, left_out: str) -> None:
+    calls = after_digits(digits)
+    typed(calls, digits + left_out)
+    assert calls.call.action.option == {"duration": 2_000}
+
+
+def test_digits_are_all_when_nobody_types_for_so_long_counted_anew_after_each() -> None:
+    calls = after_digits("1")
+    calls.wait(timedelta(seconds=2.9))
+    typed(calls, "1")
+    calls.wait(timedelta(seconds=2.9))
+    assert calls.call.action.type == "digits_receive"
+    calls.wait(timedelta(seconds=0.2))
+    assert calls.call.action.option == {"duration": 2_000}
+
+
+def test_without_a_digit_the_flow_goes_on_after_five_seconds_by_default() -> None:
+    calls = answered({"type": "digits_receive", "option": {}}, sleep(1_000))
+    calls.wait(timedelta(seconds=4.9))
+    assert calls.call.action.type == "digits_receive"
+    calls.wait(timedelta(seconds=0.2))
+    assert calls.call.action.type == "sleep"
+
+
+def test_what_was_typed_before_the_question_counts() -> None:
+    calls = answered({"type": "answer"}, sleep(1_000), ASK, sleep(5_000))
+    calls.wait(timedelta(0))
+    typed(calls, "12")
+    calls.wait(timedelta(seconds=1))
+    assert calls.call.action.option == {"duration": 5_000}
+
+
+def test_what_answered_one_question_does_not_answer_the_next() -> None:
+    calls = answered(ASK, sleep(1_000), ASK, sleep(5_000))
+    typed(calls, "12")
+    calls.wait(timedelta(seconds=1))
+    assert calls.call.action.type == "digits_receive"
+    typed(calls, "3")
+    typed(calls, "#")
+    assert calls.state("activeflow", FLOW_ID).execution.digits == "3#"
+
+
+def test_digits_are_in_no_event() -> None:
+    calls = answered(ASK, sleep(1_000))
+    typed(calls, "97")
+    assert all("97" not in str(data) for _, _, data in calls.events)
+
+
+# Ends
+
+
+def test_stop_ends_the_call_and_its_activeflow_in_one_commit() -> None:
+    calls = calling(sleep(60_000))
+    calls.ask("activeflow", FLOW_ID, activeflow.StopAsked(), CUSTOMER)
+    assert calls.call.status == "terminating"
+    assert calls.flow.status == "running"
+    calls.gone()
+    assert (calls.call.hangup_by, calls.call.hangup_reason) == ("local", "normal")
+    assert calls.flow.status == "ended"
+    assert calls.ask("activeflow", FLOW_ID, activeflow.StopAsked(), CUSTOMER).refused.status == 409
+
+
+@pytest.mark.parametrize(
+    ("reason", "cause"),
+    [
+        ("", HangUpCause.NORMAL),
+        ("busy", HangUpCause.BUSY),
+        ("noanswer", HangUpCause.NO_ANSWER),
+        ("failed", HangUpCause.CONGESTION),
+    ],
+)
+def test_hangup_ends_the_call_with_its_reason(reason: str, cause: HangUpCause) -> None:
+    calls = calling({"type": "hangup", "option": {"reason": reason}})
+    (command,) = [order.pending.command for order in calls.pending() if isinstance(order.pending.command, HangUp)]
+    assert command.cause is cause
+    calls.gone()
+    assert (calls.call.hangup_by, calls.call.hangup_reason) == ("local", reason or "normal")
+    assert executed(calls) == ["hangup"]
+
+
+def test_internal_steps_are_seen_in_the_next_event_only() -> None:
+    calls = calling({"type": "empty"}, {"type": "variable_set", "option": {"key": "a", "value": "b"}}, sleep(1_000))
+    calls.wait(timedelta(seconds=1))
+    calls.gone()
+    assert calls.types("activeflow/") == ["activeflow_created", "activeflow_updated", "activeflow_deleted"]
+    _, updated, deleted = [
+        [action["type"] for action in data["executed_actions"]]
+        for _, subject, data in calls.events
+        if subject.startswith("activeflow/")
+    ]
+    assert updated == ["empty", "variable_set"]
+    assert deleted == ["empty", "variable_set", "sleep"]
+
+
+# Without a call
+
+
+def test_an_activeflow_without_a_call_begins_at_once_and_ends_by_itself() -> None:
+    calls = started({"type": "answer"}, sleep(1_000), variables={"a": "b"})
+    assert alone(calls).reference_type == "api"
+    assert [step.error for step in alone(calls).executed_actions] == ["There is no call."]
+    calls.wait(timedelta(seconds=1))
+    assert alone(calls).status == "ended"
+    assert calls.types(f"activeflow/{ALONE}") == ["activeflow_created", "activeflow_updated", "activeflow_deleted"]
+
+
+def test_one_that_is_blocked_waits_until_it_is_stopped() -> None:
+    calls = started({"type": "block"})
+    calls.wait(timedelta(days=1))
+    assert alone(calls).status == "running"
+    calls.ask("activeflow", ALONE, activeflow.StopAsked(), CUSTOMER)
+    assert alone(calls).status == "ended"
+
+
+def test_a_flow_without_actions_ends_in_the_commit_that_begins_it() -> None:
+    assert started().types() == ["activeflow_created", "activeflow_deleted"]
+
+
+def test_many_actions_that_take_no_time_are_cut_into_units() -> None:
+    calls = started({"type": "goto", "option": {"target_id": "a"}}, sleep(0, id="a"), {"type": "empty", "next_id": "a"})
+    calls.wait(timedelta(seconds=1))
+    assert alone(calls).status == "ended"
+    assert alone(calls).executed_actions[-1].error != ""
+    assert calls.types().count("activeflow_updated") == 100
+
+
+def test_what_executed_shows_is_the_last_thousand() -> None:
+    loop = [sleep(0, id=f"a{number}") for number in range(12)]
+    calls = started(*loop, {"type": "empty", "next_id": "a0"})
+    calls.wait(timedelta(seconds=1))
+    assert len(alone(calls).executed_actions) == 1_000
+
+
+# Flows as resources
+
+
+def test_fetch_flow_runs_another_flows_actions_next_and_makes_no_event() -> None:
+    calls = made(Calls(), sleep(2_000))
+    started({"type": "fetch_flow", "option": {"flow_id": MENU}}, sleep(3_000), calls=calls)
+    assert alone(calls).current_action.option == {"duration": 2_000}
+    calls.wait(timedelta(seconds=2))
+    assert alone(calls).current_action.option == {"duration": 3_000}
+    assert executed(calls, ALONE) == ["fetch_flow", "sleep"]
+    assert calls.types().count("activeflow_updated") == 2
+
+
+def test_a_flow_that_is_not_there_ends_what_wanted_it() -> None:
+    calls = started({"type": "fetch_flow", "option": {"flow_id": MENU}}, sleep(3_000))
+    assert alone(calls).status == "ended"
+    assert alone(calls).executed_actions[-1].error == f"There is no flow {MENU}."
+
+
+def test_a_flow_that_fetches_itself_comes_to_an_end() -> None:
+    calls = made(Calls(), {"type": "fetch_flow", "option": {"flow_id": MENU}})
+    started({"type": "fetch_flow", "option": {"flow_id": MENU}}, calls=calls)
+    calls.wait(timedelta(seconds=1))
+    assert alone(calls).status == "ended"
+    assert not [result.faults for result in calls.results if result.faults]
+
+
+def test_what_runs_keeps_the_actions_that_it_began_with() -> None:
+    calls = made(Calls(), sleep(2_000))
+    started({"type": "fetch_flow", "option": {"flow_id": MENU}}, calls=calls)
+    calls.ask("flow", MENU, flow.Change(actions=()), CUSTOMER)
+    calls.ask("flow", MENU, Delete(), CUSTOMER)
+    assert alone(calls).current_action.option == {"duration": 2_000}
+
+
+def test_a_flow_changes_where_it_is_told_to_and_nowhere_else() -> None:
+    calls = made(Calls(), sleep(1))
+    calls.ask("flow", MENU, flow.Change(name="Other"), CUSTOMER)
+    shown = calls.state("flow", MENU).flow
+    assert (shown.name, len(shown.actions), shown.tm_update is None) == ("Other", 1, False)
+    before = calls.state("flow", MENU)
+    calls.ask("flow", MENU, flow.Change(name="Other"), CUSTOMER)
+    assert calls.state("flow", MENU) == before
+
+
+def numbered(calls: Calls, number_id: str, text: str, flow_id: str = MENU, customer: str = CUSTOMER) -> Any:
+    return calls.ask("number", number_id, number.Make(number_id, customer, text, "", "", flow_id, NIL_UUID), customer)
+
+
+def test_a_flow_that_a_number_runs_is_not_deleted() -> None:
+    calls = made(Calls())
+    numbered(calls, ALONE, "+15559876543")
+    refused = calls.ask("flow", MENU, Delete(), CUSTOMER).refused
+    assert (refused.status, refused.reason) == (409, "STATE_INVALID")
+    calls.ask("number", ALONE, number.Change(call_flow_id=NIL_UUID), CUSTOMER)
+    assert calls.ask("flow", MENU, Delete(), CUSTOMER).is_done
+    assert calls.ask("flow", MENU, Delete(), CUSTOMER).refused.status == 404
+
+
+OTHER = "2b1f6f0a-7c1d-4a53-9f5e-6f3f0c9a1e09"
+
+
+def test_a_number_is_one_customers_however_it_is_written() -> None:
+    calls = Calls()
+    assert numbered(calls, ALONE, "+15559876543").is_done
+    refused = numbered(calls, MENU, "15559876543", customer=OTHER).refused
+    assert (refused.status, refused.reason, refused.field) == (409, "ALREADY_EXISTS", "number")
+    assert calls.rows.get("number", MENU) is None
+    calls.ask("number", ALONE, Delete(), CUSTOMER)
+    assert numbered(calls, MENU, "15559876543", customer=OTHER).is_done
+
+
+def test_two_who_want_one_number_in_one_group_do_not_both_get_it() -> None:
+    calls = Calls()
+    units = [
+        calls.unit(
+            Tell("number", number_id, number.Make(number_id, CUSTOMER, "100", "", "", NIL_UUID, NIL_UUID)),
+            is_asked=True,
+            customer_id=CUSTOMER,
+        )
+        for number_id in (ALONE, MENU)
+    ]
+    assert [result.is_done for result in calls.group(*units)] == [True, False]
+
+
+def test_flows_and_numbers_are_not_taken_up_at_a_start() -> None:
+    calls = made(Calls())
+    numbered(calls, ALONE, "100")
+    assert calls.rows.open == set()
