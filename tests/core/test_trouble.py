@@ -129,26 +129,6 @@ def test_the_end_of_one_prompt_is_not_taken_for_that_of_another() -> None:
     assert calls.types("call/").count("call_updated") == 2
 
 
-def test_of_a_flow_that_goes_round_and_round_the_first_actions_are_shown() -> None:
-    assert activeflow._MAX_EXECUTED == 1_000
-    first, again = made_id(CALL_ID, 1_001), made_id(CALL_ID, 1_002)
-    loop = (
-        Action(id=first, type="sleep", option={"duration": 1}, tm_execute=None),
-        Action(id=again, next_id=first, type="sleep", option={"duration": 1}, tm_execute=None),
-    )
-    calls = Calls()
-    with pytest.MonkeyPatch.context() as patch:
-        # Each step shows all the earlier ones: a thousand take a quarter of a minute, and say no more.
-        patch.setattr(activeflow, "_MAX_EXECUTED", 100)
-        calls.arrive(actions=loop)
-        calls.end(Ring)
-        calls.wait(timedelta(milliseconds=110))
-    executed = calls.flow.executed_actions
-    assert len(executed) == 100
-    assert [action.id for action in executed[:3]] == [first, again, first]
-    assert executed[0].tm_execute == calls.call.tm_ringing
-
-
 def test_a_flow_that_plays_the_same_prompt_twice_in_a_loop_plays_it_twice() -> None:
     first, again = made_id(CALL_ID, 1_001), made_id(CALL_ID, 1_002)
     option = {"stream_urls": ["sound:hello-world"]}
