@@ -9,10 +9,11 @@ import pytest
 
 from offhook.domain.ids import NIL_UUID
 from offhook.domain.inputs import activeflow, flow, number
-from offhook.domain.step import Delete, Tell
+from offhook.domain.step import Delete, Refusal, Tell
 from offhook.domain.switch.commands import Answer, Follow, HangUp, HangUpCause, Ring
 from offhook.domain.switch.inputs import DigitReceived
 from offhook.flows.reading import read_actions
+from offhook.store.commit.unit import Result
 from tests.core.calls import CHANNEL, CUSTOMER, FLOW_ID, SWITCH, Calls
 
 MENU = "3d5d1c3a-1c6e-4a38-9a2e-0a7b3f2f1f01"
@@ -60,6 +61,11 @@ def started(*actions: dict[str, Any], variables: dict[str, str] | None = None, c
 def made(calls: Calls, *actions: dict[str, Any], flow_id: str = MENU) -> Calls:
     calls.ask("flow", flow_id, flow.Make(flow_id, CUSTOMER, "Menu", "", actions_of(*actions), NIL_UUID), CUSTOMER)
     return calls
+
+
+def refusal(result: Result) -> Refusal:
+    assert result.refused is not None
+    return result.refused
 
 
 def executed(calls: Calls, flow_id: str = FLOW_ID) -> list[str]:
@@ -146,7 +152,7 @@ def test_stop_ends_the_call_and_its_activeflow_in_one_commit() -> None:
     calls.gone()
     assert (calls.call.hangup_by, calls.call.hangup_reason) == ("local", "normal")
     assert calls.flow.status == "ended"
-    assert calls.ask("activeflow", FLOW_ID, activeflow.StopAsked(), CUSTOMER).refused.status == 409
+    assert refusal(calls.ask("activeflow", FLOW_ID, activeflow.StopAsked(), CUSTOMER)).status == 409
 
 
 @pytest.mark.parametrize(
@@ -265,18 +271,18 @@ def test_a_flow_changes_where_it_is_told_to_and_nowhere_else() -> None:
     assert calls.state("flow", MENU) == before
 
 
-def numbered(calls: Calls, number_id: str, text: str, flow_id: str = MENU, customer: str = CUSTOMER) -> Any:
+def numbered(calls: Calls, number_id: str, text: str, flow_id: str = MENU, customer: str = CUSTOMER) -> Result:
     return calls.ask("number", number_id, number.Make(number_id, customer, text, "", "", flow_id, NIL_UUID), customer)
 
 
 def test_a_flow_that_a_number_runs_is_not_deleted() -> None:
     calls = made(Calls())
     numbered(calls, ALONE, "+15559876543")
-    refused = calls.ask("flow", MENU, Delete(), CUSTOMER).refused
+    refused = refusal(calls.ask("flow", MENU, Delete(), CUSTOMER))
     assert (refused.status, refused.reason) == (409, "STATE_INVALID")
     calls.ask("number", ALONE, number.Change(call_flow_id=NIL_UUID), CUSTOMER)
     assert calls.ask("flow", MENU, Delete(), CUSTOMER).is_done
-    assert calls.ask("flow", MENU, Delete(), CUSTOMER).refused.status == 404
+    assert refusal(calls.ask("flow", MENU, Delete(), CUSTOMER)).status == 404
 
 
 OTHER = "2b1f6f0a-7c1d-4a53-9f5e-6f3f0c9a1e09"
@@ -285,7 +291,7 @@ OTHER = "2b1f6f0a-7c1d-4a53-9f5e-6f3f0c9a1e09"
 def test_a_number_is_one_customers_however_it_is_written() -> None:
     calls = Calls()
     assert numbered(calls, ALONE, "+15559876543").is_done
-    refused = numbered(calls, MENU, "15559876543", customer=OTHER).refused
+    refused = refusal(numbered(calls, MENU, "15559876543", customer=OTHER))
     assert (refused.status, refused.reason, refused.field) == (409, "ALREADY_EXISTS", "number")
     assert calls.rows.get("number", MENU) is None
     calls.ask("number", ALONE, Delete(), CUSTOMER)

@@ -33,7 +33,6 @@ from offhook.domain.switch.commands import (
     Ring,
     StopPlayback,
 )
-from offhook.flows import activeflow
 from tests.core.calls import CALL_ID, CHANNEL, GREETING, RING_TIME, Calls
 from tests.core.test_greeting import to_creating, to_echo, to_play, to_ringing
 
