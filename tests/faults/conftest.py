@@ -21,7 +21,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A round starts a server anew, which takes seconds, more on a busy machine: more rounds may take longer."""
     for item in items:
         if "rounds" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.timeout(60 + 20 * ROUNDS))
+            item.add_marker(pytest.mark.timeout(300 + 30 * ROUNDS))
 
 
 @pytest.fixture

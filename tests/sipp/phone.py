@@ -38,7 +38,7 @@ class Phone:
         self._process = process
         self._folder = folder
 
-    async def done(self, timeout_s: float = 30) -> None:
+    async def done(self, timeout_s: float = 90) -> None:
         """Wait for it. Fails the test, with what SIPp wrote, unless every call went as its scenario says."""
         async with asyncio.timeout(timeout_s):
             output, _ = await self._process.communicate()
@@ -59,7 +59,7 @@ async def phone(
     pause_ms: int = 300,
     call_count: int = 1,
     at_once: int | None = None,
-    timeout_s: int = 40,
+    timeout_s: int = 80,
     options: Sequence[str] = (),
     rtp_port: int = 16_000,
     address: str = "127.0.0.1",
@@ -81,7 +81,7 @@ async def phone(
 async def called_phone(scenario: str, folder: Path, *, pause_ms: int = 300) -> AsyncIterator[tuple[Phone, str]]:
     """One that is called, once, and where (HOST:PORT). It is gone at the end."""
     port = free_port()
-    async with _sipp(scenario, folder, ("-i", "127.0.0.1", "-p", str(port)), pause_ms, 1, 40) as found:
+    async with _sipp(scenario, folder, ("-i", "127.0.0.1", "-p", str(port)), pause_ms, 1, 80) as found:
         await eventually(lambda: not _is_free(port), "the phone is there")
         yield found, f"127.0.0.1:{port}"
 

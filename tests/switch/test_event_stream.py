@@ -167,6 +167,7 @@ async def calling(asterisk: EmbeddedAsterisk, folder: Path) -> AsyncIterator[Non
         yield
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(400)
 async def test_however_often_a_stream_is_cut_the_next_one_opens(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -42,6 +42,8 @@ KINDS = (
 ROOT = Path(__file__).parents[2]
 # Create, Dial, and what a leg is commanded then.
 ERRAND_COUNT = 12
+# For a process to start, and to end.
+PATIENCE_S = 90
 # Longer than the greeting.
 PROMPT_S = 2.5
 
@@ -65,7 +67,7 @@ async def dying(module: str, asterisk: SharedAsterisk, folder: Path, *how: str) 
 
 
 async def has_killed_itself(killed: Process) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         assert await killed.wait() == -9
 
 
@@ -90,7 +92,7 @@ async def test_a_call_survives_kill_9_around_a_command(
     monkeypatch.setattr(AriClient, "_send", AriClient._send)  # puts the real one back
     async with dying("killed_node", asterisk, tmp_path, kind, place) as killed:
         assert killed.stdout is not None
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             assert (await killed.stdout.readline()).strip() == b"ready"
         async with (
             listening() as ear,

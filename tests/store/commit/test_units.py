@@ -424,7 +424,7 @@ async def test_two_stores_with_crossing_cascades_neither_wait_for_each_other_in_
     async def cascade(store: Store, row_ids: list[str]) -> None:
         first, *rest = row_ids
         told = unit(to(first, writes(".", *(to(row_id, writes(".")) for row_id in rest))))
-        for _ in range(20):
+        for _ in range(100):
             with suppress(UnavailableError):
                 (result,) = await store.apply([told])
                 assert result.is_done
