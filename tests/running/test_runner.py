@@ -79,6 +79,25 @@ async def test_an_input_is_decided_as_of_when_it_was_heard_or_else_as_of_now(
 # The database goes away
 
 
+async def test_what_waited_for_the_database_counts_from_when_it_was_told(
+    database: MemoryDatabase, begin: Begin
+) -> None:
+    """Else a hang-up that was heard meanwhile would be as late as what was told before it."""
+    process = await begin()
+    told_at = database.clock.stand_still()
+    database.is_away = True
+    tries = len(database.write_sizes)
+    process.runner.tell(to("a", note("1")))
+    await until(lambda: len(database.write_sizes) > tries + 1, "it is tried again")
+    database.clock.set_forward(timedelta(minutes=1))
+    process.runner.tell(to("a", note("2")), at=told_at + timedelta(seconds=5))
+    database.is_away = False
+    await process.tell(to("a", note("3")))
+    assert texts(database) == ["1", "2", "3"]
+    moments = [unit.at - told_at for unit in database.units[-3:]]
+    assert moments == [timedelta(), timedelta(seconds=5), timedelta(minutes=1)]
+
+
 async def test_the_database_is_away_in_mid_call_and_the_order_is_kept(database: MemoryDatabase, begin: Begin) -> None:
     process = await begin()
     process.runner.tell(to("a", note("before")))

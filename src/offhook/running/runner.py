@@ -40,14 +40,14 @@ log = structlog.get_logger()
 
 
 class _Input:
-    """A unit in the inbox. `at` is None for the moment of deciding; `answer` is there if somebody wants the result."""
+    """A unit in the inbox. `at` is what it is decided as of; `answer` is there if somebody wants the result."""
 
     __slots__ = ("answer", "at", "customer_id", "is_asked", "is_begun", "is_withdrawn", "tells")
 
     def __init__(
         self,
         tells: tuple[Tell, ...],
-        at: datetime | None = None,
+        at: datetime,
         answer: asyncio.Future[Result] | None = None,
         *,
         is_asked: bool = False,
@@ -108,11 +108,11 @@ class Runner(Service):
         return len(self._inbox) + self._writing_count
 
     def tell(self, *tells: Tell, at: datetime | None = None) -> None:
-        """Have these inputs decided, as one unit. `at` is when they were heard; if None, they are decided as of then.
+        """Have these inputs decided as of `at`, which is when they were heard, or now. They are one unit.
 
         Nobody learns what became of it; it is repeated until it is committed.
         """
-        self._put(_Input(tells, at))
+        self._put(_Input(tells, at or self._now()))
 
     def submit(self, *tells: Tell) -> asyncio.Future[Result]:
         """As `tell`; the future has the result once that is committed and every listener of the store was told.
@@ -120,7 +120,7 @@ class Runner(Service):
         It raises UnavailableError if the runner ends before.
         """
         answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._put(_Input(tells, None, answer))
+        self._put(_Input(tells, self._now(), answer))
         return answer
 
     async def tell_and_wait(self, *tells: Tell) -> Result:
@@ -140,7 +140,7 @@ class Runner(Service):
         if self._is_closing:
             raise stopping()
         answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        asked = _Input((tell,), None, answer, is_asked=True, customer_id=customer_id)
+        asked = _Input((tell,), self._now(), answer, is_asked=True, customer_id=customer_id)
         self._put(asked)
         await asyncio.wait((answer,), timeout=self._ask_patience_s)
         if not answer.done():
@@ -173,6 +173,11 @@ class Runner(Service):
         except TimeoutError:
             log.error("running.inputs_lost", count=self.waiting_count, hint="the database could not be written")
 
+    def _now(self) -> datetime:
+        # Taken when it is told: while the database is away, what is heard later must not have to be later than the end
+        # of that.
+        return from_us(self._store.clock.now_us())
+
     def _put(self, one: _Input) -> None:
         if self._is_over:
             one.fail(stopping())
@@ -190,8 +195,7 @@ class Runner(Service):
         return batch
 
     async def _write(self, batch: Sequence[_Input]) -> None:
-        now = from_us(self._store.clock.now_us())
-        units = [Unit(one.tells, one.at or now, one.is_asked, one.customer_id) for one in batch]
+        units = [Unit(one.tells, one.at, one.is_asked, one.customer_id) for one in batch]
         self._writing_count = len(batch)
         try:
             results = await self._store.apply(units)
