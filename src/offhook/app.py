@@ -118,7 +118,7 @@ class Node:
             await supervisor.add(Closing("outbound connections", sender.close))
             recorder = await supervisor.add(Recorder(store, settings.delivery.drain_time))
             engine_settings = _engine_settings(settings)
-            await supervisor.add(Engine(store, recorder, sender, engine_settings, DeliveryMetrics(registry)))
+            engine = await supervisor.add(Engine(store, recorder, sender, engine_settings, DeliveryMetrics(registry)))
             await supervisor.add(Finisher(store), restart=True)
             keep = settings.retention.events
             await supervisor.add(Retention(store, keep.default, keep.families), restart=True)
@@ -135,6 +135,7 @@ class Node:
                 access_keys=AccessKeys(store, authenticator),
                 authenticator=authenticator,
                 tester=SampleSender(store, sender, _USER_AGENT),
+                delivering=engine,
                 log=EventLog(store),
                 calls=await self._take_calls(asterisk, store),
                 readiness=self,

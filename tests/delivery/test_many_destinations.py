@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from offhook.delivery import engine as engine_module
 from offhook.delivery.log import replay
 from offhook.delivery.queue import DestinationQueue
+from offhook.domain.delivery.health import Health
 from offhook.domain.delivery.retry import RetryPolicy
 from offhook.domain.events.event import NewEvent, envelope
 from offhook.domain.events.replay import Replay
@@ -254,4 +255,4 @@ async def test_what_another_wrote_while_a_commit_was_not_answered_is_delivered(
 async def set_failing(node: Node, customer: str) -> None:
     """The database remembers a run of failures."""
     webhook = await node.store.read(lambda connection: destinations.webhook_of(connection, customer))
-    await node.store.write(lambda tx: destinations.set_failing_since(tx, webhook.key, 1, uri_key=webhook.uri_key))
+    await node.store.write(lambda tx: destinations.set_health(tx, webhook.key, Health(10, 1), uri_key=webhook.uri_key))

@@ -27,7 +27,7 @@ from offhook.store.commit.rows import GroupRows, Tables
 from offhook.store.commit.transaction import Transaction
 from offhook.store.database.database import Database
 from offhook.store.database.prepared import Prepared
-from offhook.store.long_work import cancelling, erasing, forgetting, making_due, replay, retention
+from offhook.store.long_work import cancelling, erasing, forgetting, making_due, replay, retention, rolling_up
 from offhook.store.queries import backlog, deliveries, destinations
 from offhook.store.queries.backlog import START
 from offhook.store.queries.deliveries import list_deliveries
@@ -39,6 +39,7 @@ from tests.store.commit.test_group_commit import publish
 from tests.store.conftest import new_customer
 
 TABLES = Tables(registry(ACTIVEFLOW), SwitchCommand)
+NOW = 450 * 3_600_000_000
 SINCE = datetime(2026, 5, 2, 9, 0, tzinfo=UTC)
 OLD = Rule("", (), 2**60)
 
@@ -109,8 +110,19 @@ READS: dict[str, tuple[Callable[[sa.Connection, str, str], object], str]] = {
         lambda c, customer, e: found_or_not(lambda: TABLES.get(c, "activeflow", customer, "x")),
         "(sqlite_autoindex_activeflows_1|activeflows_id_key)",
     ),
-    "numbers": (lambda c, customer, e: webhook_numbers(c, customer, since_us=0), "deliveries_customer"),
-    "oldest": (lambda c, customer, e: webhook_numbers(c, customer, since_us=0), "deliveries_waiting"),
+    "numbers": (lambda c, customer, e: webhook_numbers(c, customer, now_us=NOW, seconds=360_000), "minute_counts_pkey"),
+    "numbers of hours": (
+        lambda c, customer, e: webhook_numbers(c, customer, now_us=NOW, seconds=360_000),
+        "hour_counts_pkey",
+    ),
+    "oldest": (
+        lambda c, customer, e: webhook_numbers(c, customer, now_us=NOW, seconds=360_000),
+        "deliveries_pending",
+    ),
+    "oldest of those that were tried": (
+        lambda c, customer, e: webhook_numbers(c, customer, now_us=NOW, seconds=360_000),
+        "deliveries_failed",
+    ),
 }
 
 
@@ -141,11 +153,16 @@ CHANGES: dict[str, tuple[Callable[[Transaction, str, str], object], str]] = {
         lambda tx, c, e: GroupRows(tx.connection, tx, TABLES).find(Lookup("agent", "free", c)),
         "places_pkey",
     ),
+    "roll up": (lambda tx, c, e: rolling_up.roll_up_step(tx, 2**60), "minute_counts_age"),
+    "forget hours": (lambda tx, c, e: rolling_up.forget_hours_step(tx, 2**60), "hour_counts_age"),
     "make due": (lambda tx, c, e: making_due.make_due(tx, 1, 0, 0), "deliveries_failed"),
 }
 
 
-SORTED = {"activeflows_customer", "activeflows_open", "places_pkey"}
+SORTED = {
+    *("activeflows_customer", "activeflows_open", "places_pkey"),
+    *("minute_counts_age", "hour_counts_age", "minute_counts_pkey", "hour_counts_pkey"),
+}
 """What is found in the order in which it is wanted."""
 
 
@@ -185,12 +202,20 @@ def check(found: list[str], index: str) -> None:
     text = "\n\n".join(found)
     # SQLite has no other name for the order in which such a table is kept.
     text = text.replace("SEARCH places USING PRIMARY KEY (kind=? AND name=? AND key=?)", "USING INDEX places_pkey")
+    text = re.sub(r"SEARCH (\w+_counts) USING PRIMARY KEY \(destination_key=\?", r"USING INDEX \1_pkey (", text)
     assert re.search(rf"USING (COVERING )?INDEX {index}\b|Index (Only )?Scan (Backward )?(using|on) {index}\b", text), (
         text
     )
     assert "TEMP B-TREE" not in text or index not in SORTED
-    many = "events|deliveries|attempts|subjects|calls|activeflows|places|idempotency_keys"
+    many = "events|deliveries|attempts|subjects|calls|activeflows|places|idempotency_keys|minute_counts|hour_counts"
     assert not re.search(rf"SCAN ({many})$", text, re.MULTILINE), text
+
+
+COUNTED = (
+    "INSERT INTO {table} (destination_key, starts_at, created, delivered_first, delivered_later, failed, exhausted, "
+    "cancelled) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500) "
+    "SELECT destinations.key, i * 3600000000, 1, 0, 0, 0, 0, 0 FROM n, destinations"
+)
 
 
 class Full(NamedTuple):
@@ -230,6 +255,8 @@ async def filled(url: str) -> Full:
     for number in range(10):
         await publish(store, other, 600, f"order/{number}")
         ids = await publish(store, customer, 20, f"order/{number}")
+    for table in ("minute_counts", "hour_counts"):
+        await store.write(lambda tx, table=table: tx.connection.exec_driver_sql(COUNTED.format(table=table)))  # type: ignore[misc]
     done = sa.text("UPDATE deliveries SET status = 1 WHERE key % 20 <> 0")
     await store.write(lambda tx: tx.connection.execute(done))
     if not store.database.is_sqlite:

@@ -9,12 +9,23 @@ from offhook.domain.accounts.access_key import AccessKey
 from offhook.domain.accounts.agent import Agent, AgentProfile
 from offhook.domain.accounts.customer import Customer
 from offhook.domain.catalogue.fields import Address
-from offhook.domain.delivery.delivery_log import LoggedAttempt, LoggedDelivery, LoggedStatus, WebhookNumbers
+from offhook.domain.delivery.counts import Counts
+from offhook.domain.delivery.delivery_log import (
+    FailureGroup,
+    LoggedAttempt,
+    LoggedDelivery,
+    LoggedStatus,
+    WebhookNumbers,
+)
+from offhook.domain.delivery.health import Failure
+from offhook.domain.delivery.latency import middle_ms
+from offhook.domain.delivery.standing import Standing, State
 from offhook.domain.errors import InvalidError
 from offhook.domain.ids import NIL_UUID
 from offhook.web.shapes.accounts import access_key_shape, agent_shape, customer_shape
 from offhook.web.shapes.deliveries import attempt_row, delivery_row, read_status, webhook_stats
 from offhook.web.shapes.page_tokens import key_token, read_key_token
+from tests.domain.delivery.test_standing import WEBHOOK
 
 NINE_US = 1_777_712_400_000_000  # 2026-05-02T09:00:00Z
 
@@ -54,12 +65,41 @@ def test_an_attempt_at_an_activeflows_webhook_shows_what_can_be_read_of_its_answ
     )
 
 
+def numbers_of(window: Counts) -> WebhookNumbers:
+    return WebhookNumbers(
+        destination=WEBHOOK,
+        from_us=NINE_US,
+        window=window,
+        failures=[FailureGroup("client_error", 404, 2, NINE_US, NINE_US + 60_000_000)],
+        last_hour=Counts(),
+        last_day=window,
+        waiting_count=3,
+        oldest_waiting_us=NINE_US,
+        last_created_us=NINE_US,
+    )
+
+
 def test_numbers_are_rounded_for_people() -> None:
-    numbers = WebhookNumbers(NINE_US, True, 3, 2, 1, 0, 5, [12], NINE_US)
-    shown = webhook_stats(numbers, NINE_US + 1_234_567)
-    assert (shown.tm_from, shown.pending, shown.held, shown.failed_attempts) == ("2026-05-02T09:00:00Z", 0, 3, 3)
-    assert (shown.success_rate, shown.oldest_undelivered_age_s) == (0.6667, 1.235)
-    assert webhook_stats(numbers, NINE_US - 1).oldest_undelivered_age_s == 0
+    window = Counts(created=9, first={17: 1}, later={40: 1}, failures={("client_error", 404): 2, ("refused", None): 2})
+    standing = Standing(State.FAILING, NINE_US, "client_error", Failure("client_error", 404))
+    shown = webhook_stats(numbers_of(window), standing, NINE_US + 1_234_567)
+    assert (shown.tm_from, shown.pending, shown.held, shown.failed_attempts) == ("2026-05-02T09:00:00Z", 3, 0, 4)
+    assert (shown.success_rate, shown.oldest_undelivered_age_s) == (0.3333, 1.235)
+    assert (shown.state, shown.since, shown.reason) == ("failing", "2026-05-02T09:00:00Z", "client_error")
+    assert (shown.last_status_code, shown.last_detail, shown.next_probe) == (404, "", None)
+    assert (shown.first_try_latency_p50_ms, shown.latency_p99_ms) == (middle_ms(17), middle_ms(40))
+    assert shown.last_hour.success_rate is None
+    assert shown.last_day.events == shown.events == 9
+    assert msgspec.to_builtins(shown.failures) == [
+        {
+            "outcome": "client_error",
+            "status_code": 404,
+            "count": 2,
+            "tm_first": "2026-05-02T09:00:00Z",
+            "tm_last": "2026-05-02T09:01:00Z",
+        }
+    ]
+    assert webhook_stats(numbers_of(window), standing, NINE_US - 1).oldest_undelivered_age_s == 0
 
 
 def test_a_status_is_read_as_it_is_shown() -> None:

@@ -12,7 +12,7 @@ from offhook.delivery.metrics import DeliveryMetrics
 from offhook.delivery.queue import DestinationQueue
 from offhook.delivery.recorder import Recorder
 from offhook.domain.delivery.delivery import FAILING, GONE, AttemptRecord, Delivery, Destination
-from offhook.domain.delivery.health import CLEAN
+from offhook.domain.delivery.health import CLEAN, Failure
 from offhook.domain.delivery.outcome import Outcome
 from offhook.domain.delivery.outcome_words import words_of
 from offhook.domain.delivery.retry import RetryPolicy
@@ -20,9 +20,6 @@ from offhook.outbound.port import AttemptResult
 from offhook.store.queries import destinations
 
 log = structlog.get_logger()
-
-# A run of failures is written down once it has lasted this long: a restart then probes first.
-_FAILING_US = 10_000_000
 
 
 class _Settings(Protocol):
@@ -97,37 +94,36 @@ class Conclusions:
 
     def _judge(self, queue: DestinationQueue, result: AttemptResult, began_us: int, now_us: int) -> None:
         """What the attempt says about its destination."""
-        before = queue.health
-        if result.outcome is Outcome.SUCCEEDED:
+        before, outcome = queue.health, result.outcome
+        if outcome is Outcome.SUCCEEDED:
             if before.failure_count:
                 queue.health = CLEAN
                 if queue.alarm.succeeded():
                     _log_answering(queue, now_us - (before.failing_since_us or now_us))
         else:
-            queue.health = before.failed(began_us, now_us)
+            queue.health = before.failed(began_us, now_us, Failure(outcome.value, result.status_code, result.detail))
             limit_us = self._settings.disable_after // timedelta(microseconds=1)
-            if result.outcome is not Outcome.GONE and queue.alarm.failed(now_us):
+            if outcome is not Outcome.GONE and queue.alarm.failed(now_us):
                 _log_failing(queue, result)
-            if result.outcome is Outcome.GONE:
+            if outcome is Outcome.GONE:
                 self._disable(queue, GONE)
             elif queue.health.has_failed_for(now_us, limit_us):
                 self._disable(queue, FAILING)
             elif queue.health.is_probing and not before.is_probing:
-                log.info("delivery.destination_probed", destination=queue.key, outcome=result.outcome.value)
+                log.info("delivery.destination_probed", destination=queue.key, outcome=outcome.value)
                 # It needs little from now on: the memory is for others.
                 queue.start_over()
-        self._write_health(queue, now_us)
+        self._write_health(queue)
 
-    def _write_health(self, queue: DestinationQueue, now_us: int) -> None:
-        """Remember a run of failures, once it has lasted a little, and its end."""
-        since_us = queue.health.failing_since_us
-        if since_us == queue.written_failing_since_us or queue.destination is None:
+    def _write_health(self, queue: DestinationQueue) -> None:
+        """Remember a run of failures, what they are, and its end: also after a restart it is told since when."""
+        health = queue.health
+        run = (health.failing_since_us, health.failure, health.is_probing)
+        if queue.destination is None or run == queue.written_run:
             return
-        if since_us is not None and not queue.health.is_probing and now_us - since_us < _FAILING_US:
-            return
-        queue.written_failing_since_us = since_us
+        queue.written_run = run
         key, uri_key = queue.key, queue.destination.uri_key
-        self._recorder.add_change(lambda tx: destinations.set_failing_since(tx, key, since_us, uri_key=uri_key))
+        self._recorder.add_change(("health", key), lambda tx: destinations.set_health(tx, key, health, uri_key=uri_key))
 
     def _disable(self, queue: DestinationQueue, reason: str) -> None:
         if queue.destination is None or queue.destination.held_reason:
@@ -137,7 +133,7 @@ class Conclusions:
         key, uri_key = queue.key, queue.destination.uri_key
         queue.hold(reason)
         # The database has the last word: it knows whether the uri was set again meanwhile.
-        self._recorder.add_change(lambda tx: destinations.disable(tx, key, reason, uri_key=uri_key))
+        self._recorder.add_change(("disabled", key), lambda tx: destinations.disable(tx, key, reason, uri_key=uri_key))
 
 
 def _log_failing(queue: DestinationQueue, result: AttemptResult) -> None:
@@ -197,4 +193,6 @@ def _record(delivery: Delivery, result: AttemptResult, attempt: Attempt, ended_u
         first_failed_us=delivery.first_failed_us,
         ended_us=ended_us,
         detail=result.detail,
+        # By the steady clock.
+        took_us=attempt.began_us + result.latency_ms * 1000 - delivery.created_us,
     )

@@ -33,6 +33,7 @@ from offhook.delivery.queue import DestinationQueue
 from offhook.delivery.queues import Queues
 from offhook.delivery.recorder import Recorder
 from offhook.domain.delivery.delivery import AttemptRecord, Delivery
+from offhook.domain.delivery.health import Health
 from offhook.domain.delivery.retry import RetryPolicy
 from offhook.node.service import Service
 from offhook.outbound.port import Sender
@@ -125,6 +126,11 @@ class Engine(Service):
     def queue_lengths(self) -> tuple[int, int]:
         """How many deliveries are in memory and how many attempts are under way."""
         return self._held.count, self._in_flight_count
+
+    def health_of(self, destination_key: int) -> Health | None:
+        """How a destination is doing now; None if nothing newer is known than its row says."""
+        queue = self._queues.get(destination_key)
+        return None if queue is None or queue.is_stale or queue.destination is None else queue.health
 
     async def _deliver(self) -> None:
         try:

@@ -12,8 +12,12 @@ from offhook.delivery.lanes import Lanes
 from offhook.delivery.memory import Held, MemoryLimits
 from offhook.delivery.requests import RequestWriter
 from offhook.domain.delivery.delivery import Delivery, Destination
-from offhook.domain.delivery.health import CLEAN, Health, resumed
+from offhook.domain.delivery.health import CLEAN, Failure, Health, resumed
 from offhook.store.queries.backlog import START, Cursor
+
+Run = tuple[int | None, Failure | None, bool]
+"""What is written down of a run of failures: its start, how the last attempt failed, and whether it is probed."""
+NO_RUN: Run = (None, None, False)
 
 # How long lanes may stand still, while there is no room for others, before they give up what waits in them.
 IDLE_US = 1_000_000
@@ -39,7 +43,7 @@ class DestinationQueue:
         self.writer: RequestWriter | None = None
         self.health: Health = CLEAN
         self.alarm = Alarm()
-        self.written_failing_since_us: int | None = None
+        self.written_run: Run = NO_RUN
         self.in_flight_count = 0
         self.behind = True
         self.is_loading = False
@@ -74,7 +78,7 @@ class DestinationQueue:
         has_more = (
             self.behind or self.next_backlog_us is not None or self.arrived_while_loading or not self.lanes.is_empty
         )
-        return not has_more and self.health == CLEAN and self.written_failing_since_us is None
+        return not has_more and self.health == CLEAN and self.written_run == NO_RUN
 
     @property
     def wants_backlog(self) -> bool:
@@ -216,14 +220,14 @@ class DestinationQueue:
         if destination is None:
             return
         if before is None:
-            self.health = resumed(destination.failing_since_us)
+            self.health = resumed(destination.failing_since_us, destination.failure, is_probed=destination.is_probed)
         elif before.uri_key != destination.uri_key or before.held_reason != destination.held_reason:
             self.health = CLEAN
             self.alarm = Alarm()
             # What failed just before this was committed may have been written down just after it, for much later.
             self.start_over(keep_parked=True)
             self.lanes.make_all_due(now_us)
-        self.written_failing_since_us = destination.failing_since_us
+        self.written_run = (destination.failing_since_us, destination.failure, destination.is_probed)
 
     def hold(self, reason: str) -> None:
         """Send nothing more, for `reason`, which is being written down."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from datetime import timedelta
 
+import msgspec
 import structlog
 
 from offhook.domain.delivery.delivery import AttemptRecord
 from offhook.domain.errors import UnavailableError
 from offhook.node.service import Service
+from offhook.store.commit.change import UnknownEndError
 from offhook.store.commit.transaction import Transaction
 from offhook.store.store import Store
 
@@ -35,7 +37,7 @@ class Recorder(Service):
         self._patience = patience
         self._on_written: Listener = _nobody
         self._records: list[AttemptRecord] = []
-        self._changes: list[Change] = []
+        self._changes: dict[Hashable, Change] = {}
         self._wake = asyncio.Event()
         self._closing = False
         self._ended = asyncio.Event()
@@ -62,9 +64,12 @@ class Recorder(Service):
         self.unwritten_count += 1
         self._wake.set()
 
-    def add_change(self, change: Change) -> None:
-        """Make another change of the engine's in the same transaction as the records so far."""
-        self._changes.append(change)
+    def add_change(self, subject: Hashable, change: Change) -> None:
+        """Make another change of the engine's in the same transaction as the records so far.
+
+        It takes the place of one about the same `subject` that has not begun: only the last word counts.
+        """
+        self._changes[subject] = change
         self._wake.set()
 
     async def run(self) -> None:
@@ -92,7 +97,7 @@ class Recorder(Service):
     async def _flush(self) -> None:
         while self._records or self._changes:
             records, self._records = self._records, []
-            changes, self._changes = self._changes, []
+            changes, self._changes = list(self._changes.values()), {}
             try:
                 await self._write(records, changes)
             except Exception:
@@ -111,15 +116,18 @@ class Recorder(Service):
 
     async def _write(self, records: Sequence[AttemptRecord], changes: Sequence[Change]) -> None:
         def change(tx: Transaction) -> None:
-            for record in records:
+            for record in written:
                 tx.record(record)
             for other in changes:
                 other(tx)
 
+        written = records
         while True:
             try:
                 return await self._store.write(change)
             except UnavailableError as error:
+                if isinstance(error, UnknownEndError):
+                    written = [msgspec.structs.replace(record, may_be_written=True) for record in records]
                 log.warning("delivery.record_postponed", count=len(records), error=error.message)
                 await asyncio.sleep(_RETRY_S)
 

@@ -14,6 +14,7 @@ from datetime import timedelta
 import structlog
 
 from offhook.delivery.stepping import PAUSE_S, in_steps
+from offhook.domain.delivery.counts import forgotten_before_us, rolled_up_before_us
 from offhook.domain.errors import UnavailableError
 from offhook.domain.events.retention import Cutoffs, Rule, cutoffs_at, rules_of
 from offhook.node.service import Service
@@ -24,6 +25,7 @@ from offhook.store.long_work.retention import (
     look_again_step,
     prune_step,
 )
+from offhook.store.long_work.rolling_up import forget_hours_step, roll_up_step
 from offhook.store.store import Store
 
 _ROUND_S = 600.0
@@ -60,6 +62,7 @@ class Retention(Service):
         await in_steps(self._store, forget_keys_step, True)
         await in_steps(self._store, forget_subjects_step, True)
         await self._forget_uris(max(rule.cutoff_us for rule in rules))
+        await self._roll_up()
         return count
 
     async def run(self) -> None:
@@ -107,6 +110,12 @@ class Retention(Service):
             await asyncio.sleep(PAUSE_S)
             if beyond is None:
                 break
+
+    async def _roll_up(self) -> None:
+        """Counts of minutes become those of hours, and these are forgotten."""
+        now_us = self._store.clock.now_us()
+        await in_steps(self._store, roll_up_step, rolled_up_before_us(now_us))
+        await in_steps(self._store, forget_hours_step, forgotten_before_us(now_us))
 
     def _cutoffs(self) -> Cutoffs:
         return cutoffs_at(self._store.clock.now_us(), self._keep, self._by_family)

@@ -139,8 +139,15 @@ destinations = sa.Table(
     sa.Column("method", sa.Text, nullable=False, default=""),
     # "" or why nothing is sent: off, gone, failing, frozen, deleted.
     sa.Column("held_reason", sa.Text, nullable=False, default=""),
-    # Start of the present run of failures: five days of it disable the destination.
+    # Start of the present run of failures: five days of it disable the destination. Whether it is long enough for
+    # probing (null, written by an earlier version, says so too), and how the last attempt failed.
     sa.Column("failing_since", Micros, nullable=True),
+    sa.Column("is_probed", sa.Boolean, nullable=True),
+    sa.Column("failing_outcome", sa.Text, nullable=True),
+    sa.Column("failing_status_code", sa.Integer, nullable=True),
+    sa.Column("failing_detail", sa.Text, nullable=True),
+    # End of the last run of failures at the present uri.
+    sa.Column("answering_since", Micros, nullable=True),
     sa.Column("tm_update", Micros, nullable=True),
     # When it was pointed elsewhere or enabled again, while what failed before is made due in steps; null otherwise.
     sa.Column("due_mark", Micros, nullable=True),
@@ -284,6 +291,44 @@ attempts = sa.Table(
     sa.Column("response", sa.LargeBinary, nullable=False),
     # Why no answer came, in words.
     sa.Column("detail", sa.Text, nullable=True),
+)
+
+
+def _counts(name: str) -> sa.Table:
+    """What was counted of a destination (`domain.delivery.counts`), in the span that begins at `starts_at`."""
+    return sa.Table(
+        name,
+        metadata,
+        sa.Column("destination_key", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("starts_at", Micros, primary_key=True, autoincrement=False),
+        sa.Column("created", sa.BigInteger, nullable=False),
+        sa.Column("delivered_first", sa.BigInteger, nullable=False),
+        sa.Column("delivered_later", sa.BigInteger, nullable=False),
+        sa.Column("failed", sa.BigInteger, nullable=False),
+        sa.Column("exhausted", sa.BigInteger, nullable=False),
+        sa.Column("cancelled", sa.BigInteger, nullable=False),
+        # Of the attempts: steps of latency, and failures by outcome and status. Null: there was none.
+        sa.Column("attempts", sa.LargeBinary, nullable=True),
+        # One destination's beside each other, in order of time.
+        sqlite_with_rowid=False,
+    )
+
+
+minute_counts = _counts("minute_counts")
+sa.Index("minute_counts_age", minute_counts.c.starts_at)
+hour_counts = _counts("hour_counts")
+sa.Index("hour_counts_age", hour_counts.c.starts_at)
+
+# What is true of a destination now, and would have to be counted otherwise.
+destination_totals = sa.Table(
+    "destination_totals",
+    metadata,
+    sa.Column("destination_key", Key, primary_key=True, autoincrement=False),
+    sa.Column("pending", sa.BigInteger, nullable=False),
+    # When its newest delivery was created.
+    sa.Column("last_created_at", Micros, nullable=True),
+    # When counting began, for destinations that are older than that; null otherwise.
+    sa.Column("counted_since", Micros, nullable=True),
 )
 
 # What was answered to a request with an `Idempotency-Key`, for 24 hours.

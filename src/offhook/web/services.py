@@ -14,6 +14,7 @@ from offhook.accounts.authentication import Authenticator
 from offhook.accounts.customers import Customers
 from offhook.domain.catalogue.call import Call
 from offhook.domain.delivery.delivery_log import LoggedAttempt, LoggedDelivery
+from offhook.domain.delivery.health import Health
 from offhook.domain.events.publication import Publication, PublishLimits
 from offhook.domain.events.replay import Replay
 from offhook.store.store import Store
@@ -36,6 +37,14 @@ class WebhookTester(Protocol):
 
     async def send_test(self, customer_id: str, event_type: str) -> LoggedAttempt:
         """The attempt. Raises ConflictError if the webhook is off, InvalidError (type)."""
+        ...
+
+
+class Delivering(Protocol):
+    """Knows how destinations are doing at this moment."""
+
+    def health_of(self, destination_key: int) -> Health | None:
+        """A destination's health; None if nothing newer is known than its row says."""
         ...
 
 
@@ -93,6 +102,7 @@ class Services:
         access_keys: AccessKeys,
         authenticator: Authenticator,
         tester: WebhookTester,
+        delivering: Delivering,
         log: EventLog,
         calls: CallControl,
         readiness: Readiness,
@@ -105,6 +115,7 @@ class Services:
         self.access_keys = access_keys
         self.authenticator = authenticator
         self.tester = tester
+        self.delivering = delivering
         self.log = log
         self.calls = calls
         self.readiness = readiness

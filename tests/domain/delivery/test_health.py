@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offhook.domain.delivery.health import CLEAN, Health, resumed
+from offhook.domain.delivery.health import CLEAN, Failure, Health, resumed
 
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
@@ -65,9 +65,16 @@ def test_the_run_of_failures_keeps_its_beginning(waits: list[int]) -> None:
     assert health.failure_count == len(waits)
 
 
+def test_after_a_restart_a_run_of_failures_that_was_not_probed_is_no_reason_to_probe() -> None:
+    health = resumed(DAY, None, is_probed=False)
+    assert not health.is_probing
+    assert health.failing_since_us == DAY
+
+
 def test_after_a_restart_a_failing_one_is_probed_at_once_and_a_healthy_one_is_not() -> None:
-    assert resumed(None) == CLEAN
-    health = resumed(DAY)
+    assert resumed(None, None, is_probed=False) == CLEAN
+    health = resumed(DAY, Failure("refused"), is_probed=True)
+    assert health.failure == Failure("refused")
     assert health.is_probing
     assert health.next_probe_us <= DAY
     assert health.has_failed_for(DAY + FIVE_DAYS, FIVE_DAYS)

@@ -37,6 +37,7 @@ from tests.store.conftest import new_customer, rows
 
 FIRST_VERSION = Path(__file__).parents[1] / "fixtures" / "first_version.sql"
 FIRST_CALL = Path(__file__).parents[1] / "fixtures" / "call_before_0005.json"
+FIRST_PUBLISHED = 1_795_465_732_512_588
 FIRST_CUSTOMER = "5f0b1c7e-52a3-4a0e-8a35-4b9d3d7f9a02"
 FIRST_CALL_ID = "8a1e7d54-4a0f-4a55-8a39-3f4d2c9f10aa"
 
@@ -139,7 +140,11 @@ async def test_a_file_of_the_first_version_is_upgraded_with_all_that_is_in_it(tm
     (opened,) = await store.read(store.tables.open)
     state = opened.document.state
     assert (state.call.id, state.call.status, state.channel_id) == (FIRST_CALL_ID, "progressing", "1772442000.1")
+    # Nothing was counted then, but what is pending.
+    totals = "SELECT pending, last_created_at, counted_since IS NOT NULL FROM destination_totals"
+    assert rows(store, totals) == [(1, FIRST_PUBLISHED, True)]
     await publish(store, FIRST_CUSTOMER)
+    assert rows(store, totals)[0][0] == 2
     with store.database.writer.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []
     await store.stop()
@@ -158,7 +163,7 @@ async def test_what_the_first_version_left_behind_is_forgotten_after_the_upgrade
     assert rows(store, "SELECT key FROM uris WHERE tm_replaced IS NOT NULL") == [(1,)]
     assert rows(store, "SELECT subject FROM subjects WHERE forget_at IS NOT NULL") == [("order/silent",)]
     (name,) = rows(store, "SELECT version_num FROM alembic_version")[0]
-    assert name == "0008"
+    assert name == "0009"
     await store.stop()
 
 

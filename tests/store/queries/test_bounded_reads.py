@@ -17,10 +17,9 @@ from offhook.store import store as store_module
 from offhook.store.commit.transaction import Transaction
 from offhook.store.database import database as database_module
 from offhook.store.database.database import Database
-from offhook.store.queries import destinations, scan, stats
+from offhook.store.queries import destinations, scan
 from offhook.store.queries.deliveries import attempts_of_event, list_deliveries
 from offhook.store.queries.events import list_events
-from offhook.store.queries.stats import webhook_numbers
 from offhook.store.store import Store
 from tests.store.conftest import new_customer
 
@@ -177,20 +176,6 @@ async def test_the_attempts_at_an_event_that_was_sent_very_often_are_the_newest_
     )
     await store.write(lambda tx: tx.connection.execute(sa.text(many), {"response": b""}))
     assert await found() == [(20_000 + i, i + 1) for i in range(1_001, 2_001)]
-
-
-async def test_the_numbers_of_a_webhook_are_those_of_the_newest_deliveries(
-    store: Store, customer: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await fill(store, customer, 200)
-    await set_statuses(store, "1")
-    whole = await store.read_for_api(lambda c: webhook_numbers(c, customer, since_us=1_000_000))
-    assert (whole.succeeded_count, whole.from_us) == (200, 1_000_000)
-    await fill(store, customer, 100)
-    monkeypatch.setattr(stats, "_MAX_COUNTED", 150)
-    some = await store.read_for_api(lambda c: webhook_numbers(c, customer, since_us=0))
-    assert (some.succeeded_count, some.pending_count) == (50, 100)
-    assert some.from_us > whole.from_us
 
 
 @pytest.fixture

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
 from offhook.cli.remote.server import Server, remote, show_fields, show_json
+from offhook.cli.showing.stats import show_stats
 from offhook.cli.showing.terminal import plain, show_attempt
 from offhook.domain.delivery.outcome import Outcome
 
@@ -73,6 +75,18 @@ def send_test(data: Path, as_json: bool, event_type: str) -> None:
         click.echo(f"Sent a sample {event_type} to {plain(attempt['uri'])}")
         show_attempt(attempt, with_advice=has_failed)
     sys.exit(1 if has_failed else 0)
+
+
+@customer.command("stats")
+@click.option("--hours", type=click.IntRange(1, 35 * 24), default=24, show_default=True, help="Of how long.")
+@remote
+def stats(data: Path, as_json: bool, hours: int) -> None:
+    """How the webhook is doing: its state, what was delivered and how fast, and what failed."""
+    numbers = Server.found(data).ask("GET", "/v1.0/webhook_stats", query={"seconds": str(hours * 3_600)})
+    if as_json:
+        show_json(numbers)
+    else:
+        show_stats(numbers, datetime.now(UTC))
 
 
 @customer.command("enable")

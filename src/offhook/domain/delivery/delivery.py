@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from offhook.domain.delivery.health import Failure
 from offhook.domain.delivery.outcome import Outcome
 from offhook.domain.errors import ConflictError
 
@@ -37,7 +38,11 @@ class Delivery(msgspec.Struct, gc=False):
 
 
 class Destination(msgspec.Struct, frozen=True):
-    """Where deliveries go now. `held_reason` is empty while it is in use; `secrets` are the live ones, newest first."""
+    """Where deliveries go now. `held_reason` is empty while it is in use; `secrets` are the live ones, newest first.
+
+    `failing_since_us`, `failure` and `is_probed` are of the present run of failures, `answering_since_us` is the end of
+    the last one at this uri, `changed_us` when uri or `held_reason` were last another.
+    """
 
     key: int
     customer_id: str
@@ -49,6 +54,10 @@ class Destination(msgspec.Struct, frozen=True):
     failing_since_us: int | None
     secrets: tuple[str, ...]
     old_secret_until_us: int | None = None
+    failure: Failure | None = None
+    is_probed: bool = False
+    answering_since_us: int | None = None
+    changed_us: int | None = None
 
     @property
     def name(self) -> str:
@@ -75,7 +84,8 @@ class AttemptRecord(msgspec.Struct, frozen=True, gc=False):
     """One attempt that came to an end, and what became of its delivery.
 
     `status` is one of `pending` (there will be another, at `due_us`), `succeeded` or `exhausted`.
-    `detail` says more of a failure without an answer, and is empty otherwise.
+    `detail` says more of a failure without an answer, and is empty otherwise. `took_us` runs from the creation of the
+    delivery to the end of the response head. One that `may_be_written` was given to a commit whose end is not known.
     """
 
     delivery_key: int
@@ -92,3 +102,5 @@ class AttemptRecord(msgspec.Struct, frozen=True, gc=False):
     first_failed_us: int | None
     ended_us: int
     detail: str = ""
+    took_us: int = 0
+    may_be_written: bool = False

@@ -10,6 +10,9 @@ from enum import StrEnum
 
 import msgspec
 
+from offhook.domain.delivery.counts import Counts
+from offhook.domain.delivery.delivery import Destination
+
 
 class LoggedStatus(StrEnum):
     """What became of a delivery so far. One that is pending is `held` while its destination is stopped."""
@@ -63,45 +66,40 @@ class LoggedAttempt(msgspec.Struct, frozen=True):
     detail: str = ""
 
 
-class WebhookNumbers(msgspec.Struct, frozen=True):
-    """Counts of a webhook's deliveries that were created since `from_us`, and of what waits, however old.
+class FailureGroup(msgspec.Struct, frozen=True):
+    """Attempts that failed alike: how many, and the minutes (beyond eight days the hours) of the first and the last."""
 
-    `attempt_count` is of all attempts at them, success included; `latencies_ms` are of the newest successes, lowest
-    first; `oldest_waiting_us` is None if none waits.
+    outcome: str
+    status_code: int | None
+    count: int
+    first_us: int
+    last_us: int
+
+
+class WebhookNumbers(msgspec.Struct, frozen=True):
+    """What was counted of a webhook, and what is true of it now.
+
+    `window` is what was counted since `from_us`, `failures` the attempts of it that failed, the most frequent first;
+    `last_hour` and `last_day` are of these. `waiting_count` is of everything that is not final, however old;
+    `oldest_waiting_us` is None if nothing waits, `last_created_us` if there never was a delivery.
     """
 
+    destination: Destination
     from_us: int
-    is_held: bool
+    window: Counts
+    failures: Sequence[FailureGroup]
+    last_hour: Counts
+    last_day: Counts
     waiting_count: int
-    succeeded_count: int
-    exhausted_count: int
-    cancelled_count: int
-    attempt_count: int
-    latencies_ms: Sequence[int]
     oldest_waiting_us: int | None
+    last_created_us: int | None
 
     @property
     def pending_count(self) -> int:
         """How many wait and are sent in their time."""
-        return 0 if self.is_held else self.waiting_count
+        return 0 if self.destination.held_reason else self.waiting_count
 
     @property
     def held_count(self) -> int:
         """How many wait for their webhook to be used again."""
-        return self.waiting_count if self.is_held else 0
-
-    @property
-    def failed_attempt_count(self) -> int:
-        """How many attempts failed: the last one at a delivery that succeeded is the only one that did not."""
-        return self.attempt_count - self.succeeded_count
-
-    @property
-    def success_rate(self) -> float | None:
-        """The share of success among the deliveries that ended; None if none did."""
-        ended = self.succeeded_count + self.exhausted_count
-        return self.succeeded_count / ended if ended else None
-
-    def latency_ms(self, share: float) -> int | None:
-        """The latency that this share of the successes kept below, or was; None without a success."""
-        latencies = self.latencies_ms
-        return latencies[min(len(latencies) - 1, int(share * len(latencies)))] if latencies else None
+        return self.waiting_count if self.destination.held_reason else 0

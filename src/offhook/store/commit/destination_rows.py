@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from offhook.domain.delivery.delivery import Destination
+from offhook.domain.delivery.health import Failure
 from offhook.store import schema
 from offhook.store.database.prepared import Prepared, driver_cursor
 from offhook.store.schema import customers, deliveries, destinations, uris
@@ -25,6 +26,12 @@ class _Found(NamedTuple):
     method: Any
     held_reason: Any
     failing_since: Any
+    is_probed: Any
+    failing_outcome: Any
+    failing_status_code: Any
+    failing_detail: Any
+    answering_since: Any
+    tm_update: Any
     secret: Any
     old_secrets: Any
     old_secret_until: Any
@@ -39,6 +46,12 @@ _COLUMNS = _Found(
     method=destinations.c.method,
     held_reason=destinations.c.held_reason,
     failing_since=destinations.c.failing_since,
+    is_probed=destinations.c.is_probed,
+    failing_outcome=destinations.c.failing_outcome,
+    failing_status_code=destinations.c.failing_status_code,
+    failing_detail=destinations.c.failing_detail,
+    answering_since=destinations.c.answering_since,
+    tm_update=destinations.c.tm_update,
     secret=customers.c.webhook_secret,
     old_secrets=customers.c.old_webhook_secret,
     old_secret_until=customers.c.old_webhook_secret_until,
@@ -54,6 +67,7 @@ def destination_of(row: Iterable[Any]) -> Destination:
     """A row of `SELECT`."""
     found = _Found._make(row)
     old_secrets = tuple(found.old_secrets.split())
+    outcome, is_failing = found.failing_outcome, found.failing_since is not None
     return Destination(
         key=found.key,
         customer_id=found.customer_id,
@@ -65,6 +79,10 @@ def destination_of(row: Iterable[Any]) -> Destination:
         failing_since_us=found.failing_since,
         secrets=(found.secret, *old_secrets),
         old_secret_until_us=found.old_secret_until if old_secrets else None,
+        failure=Failure(outcome, found.failing_status_code, found.failing_detail or "") if outcome else None,
+        is_probed=is_failing and (found.is_probed is None or bool(found.is_probed)),
+        answering_since_us=found.answering_since,
+        changed_us=found.tm_update,
     )
 
 

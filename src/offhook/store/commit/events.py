@@ -20,6 +20,7 @@ from offhook.domain.delivery.delivery import Delivery
 from offhook.domain.events.event import Event, NewEvent
 from offhook.store import schema
 from offhook.store.commit.committed import Committed
+from offhook.store.commit.counting import Counting
 from offhook.store.commit.destination_rows import load_destinations
 from offhook.store.commit.keys import Keys
 from offhook.store.database.prepared import Prepared, Values, driver_cursor
@@ -92,8 +93,8 @@ class EventWriting:
         self._known_destinations = known
         self._statements = _statements(connection.dialect.name)
 
-    def write(self, events: Sequence[NewEvent], customer_keys: Mapping[str, int]) -> None:
-        """Write them, in this order; `customer_keys` has each one's customer."""
+    def write(self, events: Sequence[NewEvent], customer_keys: Mapping[str, int], counting: Counting) -> None:
+        """Write them, in this order, and count their deliveries; `customer_keys` has each one's customer."""
         cursor = driver_cursor(self._connection)
         new = [(customer_keys[event.customer_id], event) for event in events]
         positions = self._give_positions(cursor, new)
@@ -134,7 +135,7 @@ class EventWriting:
                 )
             )
         self._statements.insert_events.run_many(cursor, rows)
-        self._add_deliveries(cursor, new)
+        self._add_deliveries(cursor, new, counting)
 
     def _give_positions(self, cursor: Any, new: Sequence[tuple[int, NewEvent]]) -> dict[int, int]:
         """The position before the first new event, per customer."""
@@ -156,7 +157,7 @@ class EventWriting:
         found = self._statements.advance_sequence.run_returning(cursor, rows)
         return {subject: [key, after - count] for (subject, count), (key, after) in zip(counts, found, strict=True)}
 
-    def _add_deliveries(self, cursor: Any, new: Sequence[tuple[int, NewEvent]]) -> None:
+    def _add_deliveries(self, cursor: Any, new: Sequence[tuple[int, NewEvent]], counting: Counting) -> None:
         targets = self._destinations_of(cursor, {customer_key for customer_key, _ in new})
         wanted = [
             (destination_key, customer_key, event)
@@ -166,7 +167,10 @@ class EventWriting:
         wanted += self._activeflow_deliveries(targets, new)
         if not wanted:
             return
-        self._hand_over(cursor, {destination_key for destination_key, _, _ in wanted})
+        counts = Counter(destination_key for destination_key, _, _ in wanted)
+        for destination_key, count in counts.items():
+            counting.created(destination_key, count)
+        self._hand_over(cursor, counts)
         keys = self._keys.take(self._connection, "deliveries", len(wanted))
         now_us = self._now_us
         self._statements.insert_deliveries.run_many(
@@ -223,7 +227,7 @@ class EventWriting:
                 targets.setdefault((customer_key, activeflow_id), []).append(key)
         return targets
 
-    def _hand_over(self, cursor: Any, destination_keys: set[int]) -> None:
+    def _hand_over(self, cursor: Any, destination_keys: Iterable[int]) -> None:
         """Spare whoever delivers a read for each destination that it meets for the first time."""
         unknown = [key for key in destination_keys if key not in self._known_destinations]
         if unknown:

@@ -12,6 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from offhook.domain.delivery.delivery import AttemptRecord
 from offhook.domain.delivery.outcome import Outcome
 from offhook.store import schema
+from offhook.store.commit.counting import Counting
 from offhook.store.database.prepared import Prepared, Values, driver_cursor
 from offhook.store.schema import DeliveryStatus
 
@@ -67,6 +68,20 @@ class _Statements:
             is_pending,
             *("attempt_count", "last_outcome", "last_status_code", "due_at", "first_failed_at"),
         )
+        columns = schema.deliveries.c
+        self.select_end = Prepared(
+            sa.select(columns.status, columns.tm_done).where(columns.key == sa.bindparam("of_key")),
+            ("of_key",),
+            dialect_name,
+        )
+        self.select_attempt = Prepared(
+            sa.select(schema.attempts.c.number).where(
+                schema.attempts.c.delivery_key == sa.bindparam("of_key"),
+                schema.attempts.c.number == sa.bindparam("of_number"),
+            ),
+            ("of_key", "of_number"),
+            dialect_name,
+        )
         self.select_uri = Prepared(
             sa.select(uri_key).where(destination_key == sa.bindparam("of_key")), ("of_key",), dialect_name
         )
@@ -82,10 +97,17 @@ def _statements(dialect_name: str) -> _Statements:
     return _Statements(dialect_name)
 
 
-def write_records(connection: sa.Connection, records: Sequence[AttemptRecord]) -> set[int]:
-    """Write how these attempts ended. Returns the destinations some of whose deliveries became due in the past."""
+def write_records(connection: sa.Connection, records: Sequence[AttemptRecord], counting: Counting) -> set[int]:
+    """Write how these attempts ended, and count them.
+
+    Returns the destinations some of whose deliveries became due in the past.
+    """
     statements = _statements(connection.dialect.name)
     cursor = driver_cursor(connection)
+    if any(record.may_be_written for record in records):
+        records = [one for one in records if not (one.may_be_written and _is_written(statements, cursor, one))]
+    for record in records:
+        counting.attempted(record)
     failed = [record for record in records if record.status != "succeeded"]
     if failed:
         statements.insert_attempts.run_many(cursor, [_attempt_row(record) for record in failed])
@@ -93,13 +115,35 @@ def write_records(connection: sa.Connection, records: Sequence[AttemptRecord]) -
     moved = _failed_elsewhere(statements, cursor, failed)
     ended = [record for record in records if _ends(record, moved)]
     if ended:
-        statements.end_delivery.run_many(cursor, [_end_row(record) for record in ended])
+        _end(statements, cursor, ended, counting)
     postponed = [record for record in failed if not _ends(record, moved)]
     if postponed:
         statements.postpone_delivery.run_many(cursor, [_postpone_row(record) for record in postponed])
     if moved:
         statements.make_due.run_many(cursor, [{"for_key": key} for key in moved])
     return {record.destination_key for record in moved.values()}
+
+
+def _end(statements: _Statements, cursor: Any, ended: Sequence[AttemptRecord], counting: Counting) -> None:
+    """End deliveries, those that were not cancelled meanwhile, and count them."""
+    count = statements.end_delivery.run_many(cursor, [_end_row(record) for record in ended])
+    if count != len(ended):
+        found = statements.select_end.fetch_each(cursor, [{"of_key": record.delivery_key} for record in ended])
+        ended = [
+            record
+            for record, rows in zip(ended, found, strict=True)
+            if (_STATUS[record.status], record.ended_us) in rows
+        ]
+    for record in ended:
+        counting.ended(record.destination_key, is_exhausted=record.status == "exhausted")
+
+
+def _is_written(statements: _Statements, cursor: Any, record: AttemptRecord) -> bool:
+    """Whether the commit that it was given to before was one."""
+    if record.status == "succeeded":
+        ended = statements.select_end.fetch(cursor, of_key=record.delivery_key)
+        return (_STATUS[record.status], record.ended_us) in ended
+    return bool(statements.select_attempt.fetch(cursor, of_key=record.delivery_key, of_number=record.number))
 
 
 def _failed_elsewhere(

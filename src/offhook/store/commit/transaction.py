@@ -21,6 +21,7 @@ from offhook.domain.errors import NotFoundError
 from offhook.domain.events.event import NewEvent
 from offhook.domain.ids import new_event_id
 from offhook.store.commit.committed import Committed
+from offhook.store.commit.counting import Counting
 from offhook.store.commit.events import EventWriting
 from offhook.store.commit.keys import Keys
 from offhook.store.commit.records import write_records
@@ -56,10 +57,11 @@ class Transaction:
         """Customers' keys, by id, that are known for good once this is committed."""
         self._events: list[NewEvent] = []
         self._records: list[AttemptRecord] = []
+        self._counted: list[tuple[int, int, int]] = []
         self._places: dict[tuple[str, str], int] = {}
         self._own: Committed | None = None
         self._writes: list[tuple[sa.Executable, Any]] = []
-        self._mark = (0, 0)
+        self._mark = (0, 0, 0)
         self._savepoint: dict[str, tuple[int, int]] | None = None
         self._event_writing = EventWriting(connection, keys, committed, now_us, known_destinations)
 
@@ -112,6 +114,10 @@ class Transaction:
         """Write down how an attempt ended."""
         self._records.append(record)
 
+    def count(self, destination_key: int, *, created: int = 0, cancelled: int = 0) -> None:
+        """Say how many of a destination's deliveries this change creates or cancels by statements of its own."""
+        self._counted.append((destination_key, created, cancelled))
+
     def next_key(self, table: str) -> int:
         """A fresh key for a row of `table`."""
         return self._keys.take(self._connection, table)[0]
@@ -146,7 +152,7 @@ class Transaction:
 
     def begin_change(self) -> None:
         """What is added from here on is one change's: `keep` it or `undo` it."""
-        self._mark = len(self._events), len(self._records)
+        self._mark = len(self._events), len(self._records), len(self._counted)
 
     def keep(self) -> None:
         """The change has decided: write what it added, and tell what it told."""
@@ -163,6 +169,7 @@ class Transaction:
         """The change has failed: it leaves no trace."""
         del self._events[self._mark[0] :]
         del self._records[self._mark[1] :]
+        del self._counted[self._mark[2] :]
         self._writes.clear()
         self.learned.clear()
         self._own = None
@@ -187,14 +194,20 @@ class Transaction:
             self._connection.execute(statement, rows)
 
     def flush(self) -> None:
-        """Write the group's events, deliveries and attempt records."""
+        """Write the group's events, deliveries and attempt records, and what is counted of them."""
         self.has_written = self.has_written or bool(self._events or self._records)
+        counting = Counting()
+        for destination_key, created, cancelled in self._counted:
+            counting.created(destination_key, created)
+            counting.cancelled(destination_key, cancelled)
+        self._counted.clear()
         if self._events:
             events, self._events = self._events, []
-            self._event_writing.write(events, self._keys_of({event.customer_id for event in events}))
+            self._event_writing.write(events, self._keys_of({event.customer_id for event in events}), counting)
         if self._records:
             records, self._records = self._records, []
-            self._total.rewound |= write_records(self._connection, records)
+            self._total.rewound |= write_records(self._connection, records, counting)
+        counting.write(self._connection, self.now_us)
 
     def _keys_of(self, customer_ids: Iterable[str]) -> dict[str, int]:
         known, learned = self._customer_keys, self.learned

@@ -41,14 +41,16 @@ class Prepared:
         self._places: Callable[[Values], Any] = itemgetter(*wanted)
         self._has_one = len(wanted) == 1
 
-    def run_many(self, cursor: Any, rows: Sequence[Values]) -> None:
-        """Run it for every row."""
+    def run_many(self, cursor: Any, rows: Sequence[Values]) -> int:
+        """Run it for every row; how many rows of the database it changed."""
         arranged = self._arranged(rows)
         if len(arranged) == 1:
             # psycopg would begin a pipeline for it.
             cursor.execute(self._text, arranged[0])
         else:
             cursor.executemany(self._text, arranged)
+        count: int = cursor.rowcount
+        return count
 
     def fetch(self, cursor: Any, **values: Any) -> list[Row]:
         """Run it once; everything it found."""

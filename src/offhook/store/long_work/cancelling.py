@@ -39,4 +39,5 @@ def _cancel(tx: Transaction, destination_key: int) -> bool | None:
     keys = tx.reader.execute(pending).scalars().all()
     cancelled = {"status": int(schema.DeliveryStatus.CANCELLED), "tm_done": tx.now_us}
     run_for_each(tx, sa.update(deliveries).where(deliveries.c.key == OF).values(cancelled), keys)
+    tx.count(destination_key, cancelled=len(keys))
     return True if len(keys) == BATCH else None

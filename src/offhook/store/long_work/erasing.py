@@ -8,6 +8,7 @@ the subject after the mark are new ones: they are kept and delivered as any othe
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -75,7 +76,10 @@ def _erase(tx: Transaction, erasure: Erasure, place: Place) -> tuple[int, Place 
         return 0, None
     rows = rows[: fitting_count(row.size for row in rows)]
     found = tx.reader.execute(
-        sa.select(deliveries.c.key, deliveries.c.attempt_count, events.c.sequence)
+        sa.select(
+            *(deliveries.c.key, deliveries.c.destination_key, deliveries.c.status, deliveries.c.attempt_count),
+            events.c.sequence,
+        )
         .select_from(events.join(deliveries, deliveries.c.event_key == events.c.key))
         .where(
             *_between(erasure.subject_key, sequence, rows[-1].sequence),
@@ -102,6 +106,9 @@ def _between(subject_key: int, first: int, last: int) -> list[sa.ColumnElement[b
 def _erase_deliveries(tx: Transaction, rows: Sequence[Any]) -> None:
     tried = [row.key for row in rows if row.attempt_count]
     run_for_each(tx, sa.delete(attempts).where(attempts.c.delivery_key == OF), tried)
+    pending = Counter(row.destination_key for row in rows if row.status == schema.DeliveryStatus.PENDING)
+    for destination_key, count in pending.items():
+        tx.count(destination_key, cancelled=count)
     values = {
         "status": sa.case((schema.IS_PENDING, int(schema.DeliveryStatus.CANCELLED)), else_=deliveries.c.status),
         "tm_done": sa.case((schema.IS_PENDING, tx.now_us), else_=deliveries.c.tm_done),

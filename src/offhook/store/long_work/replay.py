@@ -43,6 +43,7 @@ def send_again(tx: Transaction, customer_id: str, event_key: int, destination_ke
                 _new_row(tx, tx.next_key("deliveries"), event_key, customer_id, destination_key)
             )
         )
+        tx.count(destination_key, created=1)
     tx.committed.hurried.update(hurried)
     tx.committed.woken.add(destination_key)
 
@@ -70,6 +71,7 @@ def replay_step(
     rows = [_new_row(tx, tx.next_key("deliveries"), event_key, customer_id, destination_key) for event_key in found]
     if rows:
         tx.connection.execute(sa.insert(deliveries), rows)
+        tx.count(destination_key, created=len(rows))
         tx.committed.woken.add(destination_key)
     return (stop if stop < end else None), len(rows)
 

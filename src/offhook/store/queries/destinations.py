@@ -5,16 +5,22 @@ Whatever changes a destination's uri, method, secrets or state adds its key to `
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
 from offhook.domain.delivery.delivery import DELETED, FAILING, FROZEN, GONE, OFF, Destination
+from offhook.domain.delivery.health import Health
 from offhook.domain.errors import NotFoundError
 from offhook.store.commit.destination_rows import SELECT, destination_of
 from offhook.store.commit.transaction import Transaction
 from offhook.store.long_work.making_due import make_due
 from offhook.store.schema import customers, destinations, uris
+
+_CLEAN: Mapping[str, None] = dict.fromkeys(
+    ("failing_since", "is_probed", "failing_outcome", "failing_status_code", "failing_detail", "answering_since")
+)
 
 
 def add_destination(tx: Transaction, customer_id: str) -> int:
@@ -39,9 +45,7 @@ def set_webhook(tx: Transaction, customer_id: str, *, uri: str, method: str) -> 
     tx.add_write(
         sa.update(destinations)
         .where(destinations.c.key == key)
-        .values(
-            uri_key=uri_key, method=method, held_reason=reason, failing_since=None, due_mark=None, tm_update=tx.now_us
-        )
+        .values(uri_key=uri_key, method=method, held_reason=reason, due_mark=None, tm_update=tx.now_us, **_CLEAN)
     )
     if uri:
         _send_at_once(tx, key)
@@ -57,7 +61,7 @@ def enable_webhook(tx: Transaction, customer_id: str) -> None:
     mine = destinations.c.key == key
     if tx.reader.execute(sa.select(destinations.c.held_reason).where(mine)).scalar() in (GONE, FAILING):
         reason = FROZEN if is_frozen else ""
-        enabled = {"held_reason": reason, "failing_since": None, "tm_update": tx.now_us}
+        enabled = {"held_reason": reason, "tm_update": tx.now_us, **_CLEAN}
         tx.add_write(sa.update(destinations).where(mine).values(enabled))
         if not is_frozen:
             _send_at_once(tx, key)
@@ -74,12 +78,17 @@ def disable(tx: Transaction, key: int, reason: str, *, uri_key: int | None) -> N
     tx.committed.changed.add(key)
 
 
-def set_failing_since(tx: Transaction, key: int, failing_since_us: int | None, *, uri_key: int | None) -> None:
-    """Remember when the present run of failures began, or that it is over."""
+def set_health(tx: Transaction, key: int, health: Health, *, uri_key: int | None) -> None:
+    """Remember the present run of failures, or that it is over."""
+    values: dict[str, Any] = {**_CLEAN, "answering_since": tx.now_us}
+    if health.failing_since_us is not None:
+        values = {"failing_since": health.failing_since_us, "is_probed": health.is_probing}
+        if health.failure is not None:
+            values["failing_outcome"] = health.failure.outcome
+            values["failing_status_code"] = health.failure.status_code
+            values["failing_detail"] = health.failure.detail
     tx.add_write(
-        sa.update(destinations)
-        .where(destinations.c.key == key, destinations.c.uri_key == uri_key)
-        .values(failing_since=failing_since_us)
+        sa.update(destinations).where(destinations.c.key == key, destinations.c.uri_key == uri_key).values(values)
     )
 
 
@@ -105,7 +114,7 @@ def cancel_customer(tx: Transaction, customer_id: str) -> None:
     tx.add_write(
         sa.update(destinations)
         .where(destinations.c.key.in_(keys))
-        .values(uri_key=None, method="", held_reason=DELETED, failing_since=None, tm_update=tx.now_us)
+        .values(uri_key=None, method="", held_reason=DELETED, tm_update=tx.now_us, **_CLEAN)
     )
     tx.committed.changed.update(keys)
     tx.committed.has_left_over = True

@@ -1,100 +1,81 @@
-"""How a customer's webhook is doing, in numbers."""
+"""How a customer's webhook is doing, in numbers: read from counters, never counted."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import sqlalchemy as sa
 
-from offhook.domain.delivery.delivery_log import WebhookNumbers
+from offhook.domain.delivery.counts import Counts, window_start_us
+from offhook.domain.delivery.delivery_log import FailureGroup, WebhookNumbers
 from offhook.store import schema
+from offhook.store.commit.counting import add_attempts
 from offhook.store.queries.destinations import webhook_of
-from offhook.store.queries.events import find_customer_key
-from offhook.store.schema import DeliveryStatus, deliveries
+from offhook.store.schema import deliveries, destination_totals, hour_counts, minute_counts
 
-# What one answer looks at: the newest deliveries, latencies among them, and what is pending.
-_MAX_COUNTED = 50_000
-_LATENCY_SAMPLE = 5_000
-_MAX_PENDING = 1_000_000
+_HOUR_S = 3_600
+_DAY_S = 86_400
 
 
-def webhook_numbers(connection: sa.Connection, customer_id: str, *, since_us: int) -> WebhookNumbers:
-    """The numbers since a point in time, or of the newest 50,000 deliveries, if there were more since.
-
-    What waits is counted whenever it was created, up to a million. Raises NotFoundError.
-    """
+def webhook_numbers(connection: sa.Connection, customer_id: str, *, now_us: int, seconds: int) -> WebhookNumbers:
+    """The numbers of the last `seconds`, from a full minute on (`window_start_us`). Raises NotFoundError."""
     webhook = webhook_of(connection, customer_id)
-    customer_key = find_customer_key(connection, customer_id)
-    start_us, counted = _newest(connection, customer_key, webhook.key, since_us)
-    counts, attempt_count = _counts(connection, counted)
-    waiting_count, oldest_us = _waiting(connection, customer_key, webhook.key)
+    totals = connection.execute(
+        sa.select(destination_totals).where(destination_totals.c.destination_key == webhook.key)
+    ).first()
+    starts = [window_start_us(now_us, span) for span in (seconds, _HOUR_S, _DAY_S)]
+    windows = [(start, Counts()) for start in starts]
+    failures: dict[tuple[str, int | None], FailureGroup] = {}
+    for row in _rows_since(connection, webhook.key, min(starts)):
+        counts = Counts(created=row.created, exhausted=row.exhausted, cancelled=row.cancelled)
+        add_attempts(counts, row.attempts)
+        for start, sums in windows:
+            if row.starts_at >= start:
+                sums.add(counts)
+        if row.starts_at >= starts[0]:
+            _add_failures(failures, counts, row.starts_at)
+    counted_since = (totals.counted_since if totals else None) or 0
     return WebhookNumbers(
-        from_us=start_us,
-        is_held=bool(webhook.held_reason),
-        waiting_count=waiting_count,
-        succeeded_count=counts.get(DeliveryStatus.SUCCEEDED, 0),
-        exhausted_count=counts.get(DeliveryStatus.EXHAUSTED, 0),
-        cancelled_count=counts.get(DeliveryStatus.CANCELLED, 0),
-        attempt_count=attempt_count,
-        latencies_ms=_latencies(connection, counted),
-        oldest_waiting_us=oldest_us,
+        destination=webhook,
+        from_us=max(starts[0], counted_since),
+        window=windows[0][1],
+        failures=sorted(failures.values(), key=lambda group: -group.count),
+        last_hour=windows[1][1],
+        last_day=windows[2][1],
+        waiting_count=totals.pending if totals else 0,
+        oldest_waiting_us=_oldest_waiting(connection, webhook.key),
+        last_created_us=totals.last_created_at if totals else None,
     )
 
 
-def _newest(
-    connection: sa.Connection, customer_key: int, destination_key: int, since_us: int
-) -> tuple[int, list[sa.ColumnElement[bool]]]:
-    """From when on deliveries are counted, and the conditions for them: by the index of the customer's."""
-    of_customer = deliveries.c.customer_key == customer_key
-    last = (
-        sa.select(deliveries.c.key, deliveries.c.tm_create)
-        .where(of_customer)
-        .order_by(deliveries.c.key.desc())
-        .offset(_MAX_COUNTED - 1)
-        .limit(1)
-    )
-    row = connection.execute(last).first()
-    start_us = since_us if row is None else max(since_us, row.tm_create)
-    # The sum keeps the planner off what is pending of the destination.
-    conditions = [of_customer, deliveries.c.destination_key + 0 == destination_key, deliveries.c.tm_create >= start_us]
-    return start_us, conditions if row is None else [*conditions, deliveries.c.key >= row.key]
-
-
-def _counts(connection: sa.Connection, counted: list[sa.ColumnElement[bool]]) -> tuple[dict[int, int], int]:
-    """How many there are of each status, and how many attempts all of them had."""
-    rows = connection.execute(
-        sa.select(
-            deliveries.c.status,
-            sa.func.count().label("delivery_count"),
-            sa.func.sum(deliveries.c.attempt_count).label("attempt_count"),
+def _rows_since(connection: sa.Connection, destination_key: int, from_us: int) -> Sequence[sa.Row[Any]]:
+    """Minutes, and hours where there are no minutes any more, oldest first. None is in both."""
+    found: list[sa.Row[Any]] = []
+    for table in (hour_counts, minute_counts):
+        columns = (table.c.starts_at, table.c.created, table.c.exhausted, table.c.cancelled, table.c.attempts)
+        mine: sa.Select[Any] = sa.select(*columns).where(
+            table.c.destination_key == destination_key, table.c.starts_at >= from_us
         )
-        .where(*counted)
-        .group_by(deliveries.c.status)
-    ).all()
-    return {row.status: row.delivery_count for row in rows}, sum(row.attempt_count for row in rows)
+        found += connection.execute(mine.order_by(table.c.starts_at)).all()
+    return found
 
 
-def _waiting(connection: sa.Connection, customer_key: int, destination_key: int) -> tuple[int, int | None]:
-    """How many wait, and since when the oldest of them does."""
-    waiting = sa.select(deliveries.c.key).where(deliveries.c.destination_key == destination_key, schema.IS_PENDING)
-    some = waiting.limit(_MAX_PENDING).subquery()
-    oldest = (
-        sa.select(deliveries.c.tm_create)
-        .where(
-            deliveries.c.customer_key == customer_key,
-            schema.IS_PENDING,
-            deliveries.c.destination_key + 0 == destination_key,
-        )
-        .order_by(deliveries.c.key)
-        .limit(1)
-    )
-    count = connection.execute(sa.select(sa.func.count()).select_from(some)).scalar_one()
-    return count, connection.execute(oldest).scalar()
+def _add_failures(groups: dict[tuple[str, int | None], FailureGroup], counts: Counts, at_us: int) -> None:
+    for kind, count in counts.failures.items():
+        before = groups.get(kind)
+        first_us = at_us if before is None else before.first_us
+        groups[kind] = FailureGroup(*kind, count + (before.count if before else 0), first_us, at_us)
 
 
-def _latencies(connection: sa.Connection, counted: list[sa.ColumnElement[bool]]) -> list[int]:
-    statement = (
-        sa.select(deliveries.c.latency_ms)
-        .where(*counted, deliveries.c.status == int(DeliveryStatus.SUCCEEDED))
-        .order_by(deliveries.c.key.desc())
-        .limit(_LATENCY_SAMPLE)
-    )
-    return sorted(latency for latency in connection.execute(statement).scalars() if latency is not None)
+def _oldest_waiting(connection: sa.Connection, destination_key: int) -> int | None:
+    """When the oldest that is not final was created, by one row of each of two indexes.
+
+    What was never tried is due when it was created, and nothing is due before it was created: so the oldest is either
+    what is due first, or the oldest of those that were tried.
+    """
+    mine = sa.select(deliveries.c.tm_create).where(deliveries.c.destination_key == destination_key)
+    first_due = mine.where(schema.IS_PENDING).order_by(deliveries.c.due_at, deliveries.c.key).limit(1)
+    first_tried = mine.where(schema.HAS_FAILED).order_by(deliveries.c.key).limit(1)
+    found = [connection.execute(statement).scalar() for statement in (first_due, first_tried)]
+    return min((moment for moment in found if moment is not None), default=None)

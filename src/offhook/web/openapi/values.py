@@ -8,6 +8,7 @@ from offhook.domain.catalogue import EVENT_TYPES
 from offhook.domain.delivery.delivery import DELETED, FAILING, FROZEN, GONE, OFF
 from offhook.domain.delivery.delivery_log import LoggedStatus
 from offhook.domain.delivery.outcome import Outcome
+from offhook.domain.delivery.standing import State
 
 _METHODS = ("", *METHODS)
 _OUTCOMES = tuple(outcome.value for outcome in Outcome)
@@ -35,8 +36,13 @@ VALUES: dict[str, dict[str, tuple[str, ...]]] = {
         "held_reason": ("", OFF, GONE, FAILING, FROZEN, DELETED),
         "last_outcome": ("", *_OUTCOMES),
     },
+    "FailureRow": {"outcome": _OUTCOMES},
     "Health": {"status": ("ok",)},
     "Readyz": {"status": ("ok",), "switch": ("up", "down", "off")},
+    "WebhookStats": {
+        "state": tuple(state.value for state in State),
+        "reason": ("", GONE, FAILING, FROZEN, DELETED, *(one for one in _OUTCOMES if one not in ("succeeded", GONE))),
+    },
     "WebhookTestRequest": {"type": tuple(EVENT_TYPES)},
 }
 """By schema and field."""

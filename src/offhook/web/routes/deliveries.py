@@ -6,6 +6,8 @@ import msgspec
 from litestar import get
 
 from offhook.domain.accounts.customer import MANAGERS
+from offhook.domain.delivery.counts import HOURS_KEPT
+from offhook.domain.delivery.standing import standing_of
 from offhook.domain.errors import InvalidError
 from offhook.store.queries.deliveries import list_deliveries
 from offhook.store.queries.stats import webhook_numbers
@@ -14,7 +16,7 @@ from offhook.web.shapes.deliveries import DeliveryRow, WebhookStats, delivery_ro
 from offhook.web.shapes.page_tokens import key_token, read_key_token
 
 _DAY_S = 86_400
-_LONGEST_S = 31 * _DAY_S
+_LONGEST_S = int(HOURS_KEPT.total_seconds())
 
 
 class DeliveryPage(msgspec.Struct, frozen=True):
@@ -56,15 +58,20 @@ async def list_all(
 
 @get("/v1.0/webhook_stats", tags=["deliveries"])
 async def stats(request: AnyRequest, seconds: int = _DAY_S) -> WebhookStats:
-    """How the webhook did in the last `seconds` (a day, unless told otherwise)."""
+    """How the webhook is doing, and did in the last `seconds` (a day, unless told otherwise; at most 35 days).
+
+    They are rounded up to full minutes, beyond eight days to full hours.
+    """
     customer_id = await customer_in(request, MANAGERS)
     if not 0 < seconds <= _LONGEST_S:
         raise InvalidError(
             f"seconds is a number from 1 to {_LONGEST_S}.", reason="INVALID_REQUEST_PARAMETER", field="seconds"
         )
-    store = services_of(request).store
-    now_us = store.clock.now_us()
-    numbers = await store.read_for_api(
-        lambda connection: webhook_numbers(connection, customer_id, since_us=now_us - seconds * 1_000_000)
+    services = services_of(request)
+    now_us = services.store.clock.now_us()
+    numbers = await services.store.read_for_api(
+        lambda connection: webhook_numbers(connection, customer_id, now_us=now_us, seconds=seconds)
     )
-    return webhook_stats(numbers, now_us)
+    webhook = numbers.destination
+    standing = standing_of(webhook, services.delivering.health_of(webhook.key), numbers.last_created_us, now_us)
+    return webhook_stats(numbers, standing, now_us)

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
+from offhook.domain.delivery.counts import Counts
 from offhook.domain.delivery.delivery import destination_name
-from offhook.domain.delivery.delivery_log import LoggedAttempt, LoggedDelivery, LoggedStatus, WebhookNumbers
+from offhook.domain.delivery.delivery_log import (
+    FailureGroup,
+    LoggedAttempt,
+    LoggedDelivery,
+    LoggedStatus,
+    WebhookNumbers,
+)
+from offhook.domain.delivery.standing import Standing
 from offhook.domain.errors import InvalidError
 from offhook.domain.times import from_us, rfc3339, rfc3339_or_none
 
@@ -52,25 +62,74 @@ class AttemptRow(msgspec.Struct, frozen=True):
     tm_start: str | None
 
 
-class WebhookStats(msgspec.Struct, frozen=True):
-    """Counts of the deliveries created since `tm_from`; `success_rate` of those that ended (null if none did).
+class FailureRow(msgspec.Struct, frozen=True):
+    """Attempts that failed alike, and the minutes (of what is older than eight days the hours) of the first and last.
 
-    `tm_from` is the beginning of what was asked for, or later if that holds more than the newest 50,000 deliveries.
-    What is pending is counted whenever it was created, up to a million. Latencies in milliseconds, null without a
-    success; `oldest_undelivered_age_s` in seconds, null if none waits.
+    `status_code` is null if no answer came.
     """
 
-    tm_from: str
-    pending: int
-    held: int
+    outcome: str
+    status_code: int | None
+    count: int
+    tm_first: str
+    tm_last: str
+
+
+class CountsRow(msgspec.Struct, frozen=True):
+    """What happened in some time. Latencies in milliseconds, null without a success.
+
+    `events` were created for the webhook, replayed ones among them; `succeeded` were delivered, at the first try or
+    later; `exhausted` were given up. `success_rate` is the share of all attempts that succeeded, from 0 to 1, null
+    without an attempt: while each attempt fails it is 0, whether or not anything was given up yet.
+
+    `latency_…` is the time from the creation of what was delivered to the end of the response head, retries included;
+    `first_try_latency_…` that of what was delivered at the first try. They are within 15 % of the truth, up to three
+    days.
+    """
+
+    events: int
     succeeded: int
+    delivered_first_try: int
+    delivered_later: int
     exhausted: int
     cancelled: int
     failed_attempts: int
     success_rate: float | None
-    latency_p50_ms: int | None
-    latency_p99_ms: int | None
+    latency_p50_ms: float | None
+    latency_p99_ms: float | None
+    first_try_latency_p50_ms: float | None
+    first_try_latency_p99_ms: float | None
+
+
+class WebhookStats(CountsRow, frozen=True, kw_only=True):
+    """How the webhook stands, and what happened since `tm_from`, in the last hour, and in the last day.
+
+    `tm_from` is a full minute, beyond eight days a full hour: the time is as long as was asked for, or a little longer.
+    If this server began to count later than that, it is that moment.
+
+    `state`: `not_set` (no webhook_uri), `held` (`reason` says why), `failing` (the last attempt failed: `reason` is its
+    outcome, of which `last_status_code` and `last_detail` say more), `probing` (it has failed so often that it gets one
+    event at a time, the next at `next_probe`; null: at once), `idle` (no event in the last 24 hours), `answering`.
+    `since` is when that began, null if it is not known; of `failing` and `probing` it is the end of the first failed
+    attempt that no success followed, of `idle` the last event.
+
+    `pending` and `held` are all that wait, however old; `oldest_undelivered_age_s` in seconds, null if none waits.
+    `failures` are those of the time asked for, the most frequent first.
+    """
+
+    tm_from: str
+    state: str
+    since: str | None
+    next_probe: str | None
+    reason: str
+    last_status_code: int | None
+    last_detail: str
+    pending: int
+    held: int
     oldest_undelivered_age_s: float | None
+    failures: list[FailureRow]
+    last_hour: CountsRow
+    last_day: CountsRow
 
 
 def delivery_row(delivery: LoggedDelivery) -> DeliveryRow:
@@ -110,21 +169,52 @@ def attempt_row(attempt: LoggedAttempt) -> AttemptRow:
     )
 
 
-def webhook_stats(numbers: WebhookNumbers, now_us: int) -> WebhookStats:
+def webhook_stats(numbers: WebhookNumbers, standing: Standing, now_us: int) -> WebhookStats:
     """A webhook's numbers as they are shown at `now_us`."""
-    rate, oldest_us = numbers.success_rate, numbers.oldest_waiting_us
+    oldest_us, failure = numbers.oldest_waiting_us, standing.failure
     return WebhookStats(
         tm_from=rfc3339(from_us(numbers.from_us)),
+        state=standing.state.value,
+        since=rfc3339_or_none(standing.since_us),
+        next_probe=rfc3339_or_none(standing.next_probe_us),
+        reason=standing.reason,
+        last_status_code=failure.status_code if failure else None,
+        last_detail=failure.detail if failure else "",
         pending=numbers.pending_count,
         held=numbers.held_count,
-        succeeded=numbers.succeeded_count,
-        exhausted=numbers.exhausted_count,
-        cancelled=numbers.cancelled_count,
-        failed_attempts=numbers.failed_attempt_count,
-        success_rate=None if rate is None else round(rate, 4),
-        latency_p50_ms=numbers.latency_ms(0.50),
-        latency_p99_ms=numbers.latency_ms(0.99),
         oldest_undelivered_age_s=None if oldest_us is None else round(max(0, now_us - oldest_us) / 1e6, 3),
+        failures=[_failure_row(group) for group in numbers.failures],
+        last_hour=CountsRow(**_counts(numbers.last_hour)),
+        last_day=CountsRow(**_counts(numbers.last_day)),
+        **_counts(numbers.window),
+    )
+
+
+def _counts(counts: Counts) -> dict[str, Any]:
+    rate = counts.success_rate
+    return {
+        "events": counts.created,
+        "succeeded": counts.succeeded_count,
+        "delivered_first_try": counts.first_count,
+        "delivered_later": counts.later_count,
+        "exhausted": counts.exhausted,
+        "cancelled": counts.cancelled,
+        "failed_attempts": counts.failed_count,
+        "success_rate": None if rate is None else round(rate, 4),
+        "latency_p50_ms": counts.latency_ms(0.50),
+        "latency_p99_ms": counts.latency_ms(0.99),
+        "first_try_latency_p50_ms": counts.first_try_latency_ms(0.50),
+        "first_try_latency_p99_ms": counts.first_try_latency_ms(0.99),
+    }
+
+
+def _failure_row(group: FailureGroup) -> FailureRow:
+    return FailureRow(
+        outcome=group.outcome,
+        status_code=group.status_code,
+        count=group.count,
+        tm_first=rfc3339(from_us(group.first_us)),
+        tm_last=rfc3339(from_us(group.last_us)),
     )
 
 
