@@ -104,9 +104,12 @@ def test_every_event_that_was_accepted_is_delivered_however_often_the_server_is_
     def accepted_count() -> int:
         return sum(len(ids) for publisher in publishers for ids in list(publisher.accepted.values()))
 
-    for _ in range(rounds):
+    def wait_for_more() -> None:
         wanted = accepted_count() + 50
-        wait_until(lambda wanted=wanted: accepted_count() >= wanted, "events are accepted")  # type: ignore[misc]
+        wait_until(lambda: accepted_count() >= wanted, "events are accepted")
+
+    for _ in range(rounds):
+        wait_for_more()
         time.sleep(random.uniform(0, 0.5))
         server.kill()
         kills.append(unrecorded(server, tmp_path / f"killed{len(kills)}"))
