@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from offhook.domain.ids import NIL_UUID
@@ -12,11 +13,14 @@ from offhook.domain.inputs import activeflow, flow, number
 from offhook.domain.step import Delete, Refusal, Tell
 from offhook.domain.switch.commands import Answer, Follow, HangUp, HangUpCause, Ring
 from offhook.domain.switch.inputs import DigitReceived
+from offhook.domain.telephony.call_state import Playing
+from offhook.flows.options import OPTIONS
 from offhook.flows.reading import read_actions
 from offhook.store.commit.unit import Result
 from tests.core.calls import CHANNEL, CUSTOMER, FLOW_ID, SWITCH, Calls
 
 MENU = "3d5d1c3a-1c6e-4a38-9a2e-0a7b3f2f1f01"
+OTHER = "2b1f6f0a-7c1d-4a53-9f5e-6f3f0c9a1e09"
 ALONE = "3d5d1c3a-1c6e-4a38-9a2e-0a7b3f2f1f03"
 
 
@@ -226,6 +230,65 @@ def test_what_executed_shows_is_the_last_thousand() -> None:
     assert len(alone(calls).executed_actions) == 1_000
 
 
+def test_what_nobody_can_carry_out_yet_is_passed_over_and_said() -> None:
+    calls = answered({"type": "answer"}, {"type": "talk", "option": {"text": "hi"}}, sleep(1_000))
+    calls.wait(timedelta(0))
+    assert calls.call.action.type == "sleep"
+    assert [step.error for step in calls.flow.executed_actions] == ["", "talk is not offered yet."]
+
+
+@pytest.mark.parametrize("name", sorted(OPTIONS))
+def test_no_action_is_without_an_end(name: str) -> None:
+    """Whatever a flow does, but for blocking it: it is over at last, with and without a call."""
+    needed: dict[str, dict[str, Any]] = {
+        "talk": {"text": "hi"}, "play": {"stream_urls": ["sound:hi"]}, "webhook_send": {"uri": "http://a.test/"},
+        "fetch": {"event_url": "http://a.test/"}, "fetch_flow": {"flow_id": MENU}, "goto": {"target_id": "a"},
+        "condition_variable": {"condition": "==", "variable": "a"}, "condition_datetime": {"condition": "=="},
+        "condition_call_status": {"status": "ringing"}, "digits_send": {"digits": "1"}, "variable_set": {"key": "a"},
+        "echo": {"duration": 1_000}, "stream_echo": {"duration": 1_000}, "sleep": {"duration": 1_000},
+    }  # fmt: skip
+    action = {"id": "a", "type": name, "option": needed.get(name, {})}
+    calls = calling(action)
+    for _ in range(20):
+        calls.up()
+        calls.end_all()
+        if isinstance(calls.work, Playing):
+            calls.played(calls.work.playback_id)
+        calls.wait(timedelta(seconds=10))
+    assert (calls.call.status != "progressing") == (name != "block")
+    started(action, calls=calls)
+    calls.wait(timedelta(days=1))
+    assert (alone(calls).status == "ended") == (name != "block")
+
+
+def test_a_flow_whose_actions_are_large_comes_to_its_end() -> None:
+    urls = [f"sound:{'x' * 600}" for _ in range(100)]
+    large = {"id": "a", "type": "play", "option": {"stream_urls": urls}, "next_id": "a"}
+    calls = answered(large)
+    for _ in range(110):
+        calls.end_all()
+        if isinstance(calls.work, Playing):
+            calls.played(calls.work.playback_id)
+    assert calls.call.status == "terminating"
+    calls.gone()
+    assert calls.types("call/")[-1] == "call_hungup"
+    assert calls.types(f"activeflow/{FLOW_ID}")[-1] == "activeflow_deleted"
+    assert not [result.faults for result in calls.results if result.faults]
+    assert max(len(msgspec.json.encode(data)) for _, _, data in calls.events) < 300_000
+
+
+def test_of_what_was_typed_the_last_thousand_digits_are_kept() -> None:
+    calls = answered({"type": "answer"}, sleep(1_000))
+    typed(calls, "12" * 600)
+    assert calls.state("activeflow", FLOW_ID).execution.digits == "12" * 500
+
+
+def test_an_activeflow_is_deleted_once() -> None:
+    calls = started({"type": "block"})
+    assert calls.ask("activeflow", ALONE, Delete(), CUSTOMER).is_done
+    assert refusal(calls.ask("activeflow", ALONE, Delete(), CUSTOMER)).status == 404
+
+
 # Flows as resources
 
 
@@ -243,6 +306,23 @@ def test_a_flow_that_is_not_there_ends_what_wanted_it() -> None:
     calls = started({"type": "fetch_flow", "option": {"flow_id": MENU}}, sleep(3_000))
     assert alone(calls).status == "ended"
     assert alone(calls).executed_actions[-1].error == f"There is no flow {MENU}."
+
+
+def test_another_customers_flow_is_none() -> None:
+    calls = Calls()
+    calls.ask("flow", MENU, flow.Make(MENU, OTHER, "", "", actions_of(sleep(1)), NIL_UUID), OTHER)
+    started({"type": "fetch_flow", "option": {"flow_id": MENU}}, calls=calls)
+    assert alone(calls).executed_actions[-1].error == f"There is no flow {MENU}."
+    assert not [result.faults for result in calls.results if result.faults]
+
+
+def test_a_flow_that_cannot_be_read_holds_nobody_for_ever() -> None:
+    calls = made(Calls(), sleep(1))
+    calls.rows.unreadable.add(("flow", MENU))
+    started({"type": "fetch_flow", "option": {"flow_id": MENU.upper()}}, calls=calls)
+    calls.wait(timedelta(seconds=6))
+    assert alone(calls).status == "ended"
+    assert "could not be read" in alone(calls).executed_actions[-1].error
 
 
 def test_a_flow_that_fetches_itself_comes_to_an_end() -> None:
@@ -283,9 +363,6 @@ def test_a_flow_that_a_number_runs_is_not_deleted() -> None:
     calls.ask("number", ALONE, number.Change(call_flow_id=NIL_UUID), CUSTOMER)
     assert calls.ask("flow", MENU, Delete(), CUSTOMER).is_done
     assert refusal(calls.ask("flow", MENU, Delete(), CUSTOMER)).status == 404
-
-
-OTHER = "2b1f6f0a-7c1d-4a53-9f5e-6f3f0c9a1e09"
 
 
 def test_a_number_is_one_customers_however_it_is_written() -> None:

@@ -83,6 +83,11 @@ def test_options_are_kept_as_they_are_written() -> None:
         ({"type": "webhook_send", "option": {"uri": "x", "method": "PATCH"}}, "option.method", "INVALID_ARGUMENT",
          "PATCH"),
         ({"type": "webhook_send", "option": {"uri": "x", "data": "{"}}, "option.data", "INVALID_ARGUMENT", "JSON"),
+        ({"type": "webhook_send", "option": {"uri": "x", "data": "[" * 60_000}}, "option.data", "INVALID_ARGUMENT",
+         "JSON"),
+        ({"type": "variable_set", "option": {"key": "a", "value": "x" * 66_000}}, "option", "INVALID_ARGUMENT",
+         "65536"),
+        ({"type": "digits_send", "option": {"digits": "5\n"}}, "option.digits", "INVALID_ARGUMENT", "regex"),
         ({"type": "digits_receive", "option": {"key": "x"}}, "option.key", "INVALID_ARGUMENT", "regex"),
     ],
 )  # fmt: skip
@@ -137,3 +142,8 @@ def test_what_names_something_outside_is_asked_about_unless_it_has_variables() -
 def test_every_type_tells_what_it_takes(name: str) -> None:
     assert OPTIONS[name].__doc__
     assert name in refusal({"type": name, "option": {"nonsense": 1}}).message
+
+
+def test_what_cannot_be_written_is_refused() -> None:
+    with pytest.raises(InvalidError, match="JSON"):
+        read_actions([{"type": "talk", "option": {"text": "\ud800"}}])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from xml.etree import ElementTree
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offhook.domain.errors import InvalidError
-from offhook.flows.variables import DIGITS, checked_variables, fault_of_setting, filled, filled_option
+from offhook.flows.variables import DIGITS, TooLongError, checked_variables, fault_of_setting, filled, filled_option
 
 
 def test_an_unknown_name_is_the_empty_text() -> None:
@@ -77,3 +78,15 @@ def test_there_are_bounds(too_much: dict[str, str]) -> None:
 def test_of_the_systems_own_only_the_digits_can_be_set() -> None:
     assert fault_of_setting({}, DIGITS, "12") == ""
     assert "cannot be set" in fault_of_setting({}, "voipbin.call.id", "x")
+
+
+def test_a_text_of_many_beginnings_is_read_at_once() -> None:
+    text = "${" * 100_000
+    began_s = time.process_time()
+    assert filled(text, {}) == text
+    assert time.process_time() - began_s < 2
+
+
+def test_what_is_filled_in_is_bounded_before_it_is_there() -> None:
+    with pytest.raises(TooLongError):
+        filled_option("variable_set", {"value": "${a}" * 50_000}, {"a": "x" * 32_000})

@@ -12,6 +12,7 @@ list holds nobody else up.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -39,7 +40,7 @@ from offhook.domain.inputs.activeflow import (
     Typed,
 )
 from offhook.domain.noun import Noun
-from offhook.domain.step import Broken, Delete, Due, Found, Lookup, Step, Tell
+from offhook.domain.step import Broken, Delete, Due, Found, Lookup, Refusal, Step, Tell
 from offhook.domain.times import rfc3339
 from offhook.flows.doing import doing_of, lasts
 from offhook.flows.execution import Begun, Execution, Known, advance, pushed, started
@@ -49,6 +50,9 @@ Input = Start | Go | ActionEnded | Listening | Typed | Fetched | Found | StopAsk
 """What an activeflow can be told."""
 
 _MAX_EXECUTED = 1_000
+_MAX_EXECUTED_BYTES = 196_608
+_MAX_DIGITS = 1_000
+_FETCH_PATIENCE = timedelta(seconds=5)
 _MAX_TURNS_A_UNIT = 25
 _DIGIT_PAUSE = timedelta(seconds=5)
 _IN_FLOW = "voipbin.activeflow."
@@ -60,6 +64,7 @@ class Timer(StrEnum):
     LASTS = "lasts"  # the action, as long as it says
     DIGITS = "digits"  # none was typed for so long
     GO_ON = "go_on"  # with the list, in a unit of its own
+    FETCH = "fetch"  # the actions that are to come next were not told
 
 
 class Digits(msgspec.Struct, frozen=True):
@@ -93,6 +98,7 @@ class ActiveflowState(msgspec.Struct, frozen=True, kw_only=True):
     has_fresh_digits: bool = False
     unit_at: datetime | None = None
     unit_turns: int = 0
+    executed_bytes: int = 0
 
     @property
     def has_call(self) -> bool:
@@ -124,12 +130,23 @@ class _Draft(Draft[ActiveflowState]):
     def stop_waiting(self) -> None:
         """Nothing of the present action is waited for any more."""
         self.change(digits=None)
-        self.timers.update({Timer.LASTS: None, Timer.DIGITS: None, Timer.GO_ON: None})
+        self.timers.update({Timer.LASTS: None, Timer.DIGITS: None, Timer.GO_ON: None, Timer.FETCH: None})
 
     def executed(self, steps: Sequence[Action]) -> None:
         """These are behind it as well."""
-        done = [*self.state.activeflow.executed_actions, *steps][-_MAX_EXECUTED:]
-        self.change(activeflow=replace(self.state.activeflow, executed_actions=done))
+        # Every event carries them: they are bounded by what they take, too.
+        done = deque(self.state.activeflow.executed_actions)
+        count_bytes = self.state.executed_bytes
+        for step in steps[-_MAX_EXECUTED:]:
+            done.append(step)
+            count_bytes += _size(step)
+            while len(done) > _MAX_EXECUTED or count_bytes > _MAX_EXECUTED_BYTES:
+                count_bytes -= _size(done.popleft())
+        self.change(activeflow=replace(self.state.activeflow, executed_actions=list(done)), executed_bytes=count_bytes)
+
+
+def _size(action: Action) -> int:
+    return len(msgspec.json.encode(action))
 
 
 def decide(state: ActiveflowState | None, told: Input, now: datetime) -> Step[ActiveflowState]:
@@ -172,6 +189,8 @@ def _run(draft: _Draft, told: Go | ActionEnded | Listening | Typed | Fetched | F
             _found(draft, lookup, ids)
         case Due(name=Timer.DIGITS):
             _use_digits(draft)
+        case Due(name=Timer.FETCH):
+            _fail(draft, "The actions that were to come next could not be read.")
         case Due():
             _go_on(draft)
         case _:
@@ -298,11 +317,26 @@ def _begin(draft: _Draft, begun: Begun) -> None:
     draft.show(current_action=begun.action)
     if isinstance(begun.option, FetchFlow):
         # A step that makes no event of its own.
-        draft.lookup = Lookup(flow.KIND, flow.BY_ID, begun.option.flow_id, 1)
+        draft.lookup = Lookup(
+            flow.KIND, flow.BY_ID, flow.place_of(state.activeflow.customer_id, begun.option.flow_id), 1
+        )
+        draft.timers[Timer.FETCH] = draft.now + _FETCH_PATIENCE
         return
     draft.tell_customer("activeflow_updated")
+    doing = doing_of(begun.option)
+    if doing is None:
+        _leave_out(draft, begun.action)
+        return
     _wait_for(draft, begun.option)
-    draft.tell_call(call.Begin(turn, begun.action, doing_of(begun.option)))
+    draft.tell_call(call.Begin(turn, begun.action, doing))
+
+
+def _leave_out(draft: _Draft, action: Action) -> None:
+    error = f"{action.type} is not offered yet."
+    if action.type == "fetch":
+        _fail(draft, error)
+    else:
+        _go_on(draft, error)
 
 
 def _wait_for(draft: _Draft, option: Option) -> None:
@@ -329,7 +363,8 @@ def _listen(draft: _Draft) -> None:
 def _typed(draft: _Draft, digit: str) -> None:
     state = draft.state
     present = state.execution.digits if state.digits is not None or state.has_fresh_digits else ""
-    draft.change(execution=state.execution.with_digits(present + digit), has_fresh_digits=True)
+    kept = (present + digit)[-_MAX_DIGITS:]
+    draft.change(execution=state.execution.with_digits(kept), has_fresh_digits=True)
     if state.digits is not None:
         _listen(draft)
 
@@ -344,7 +379,7 @@ def _found(draft: _Draft, lookup: Lookup, ids: tuple[str, ...]) -> None:
         wanted = flow.Wanted(draft.state.activeflow.id, draft.state.turn)
         draft.tells.append(Tell(flow.KIND, ids[0], wanted))
     else:
-        _fail(draft, f"There is no flow {lookup.key}.")
+        _fail(draft, f"There is no flow {flow.id_in(lookup.key)}.")
 
 
 def _push(draft: _Draft, actions: tuple[Action, ...]) -> None:
@@ -376,12 +411,17 @@ def _end(draft: _Draft) -> None:
     """The execution is over. `current_action` stays as it was, and is among the executed ones."""
     _leave(draft)
     draft.show(status="ended")
-    draft.change(is_halted=True)
+    # What is over needs its actions no more, and its row can only become smaller: its end can always be kept.
+    draft.change(is_halted=True, execution=Execution(stack=()), known={})
     draft.tell_customer("activeflow_deleted")
 
 
 def _delete(draft: _Draft) -> None:
     """One that runs ends, and its call with it; it is hidden from then on."""
+    if draft.state.activeflow.tm_delete is not None:
+        message = f"There is no activeflow {draft.state.activeflow.id}."
+        draft.refused = Refusal(404, "ACTIVEFLOW_NOT_FOUND", message, "id")
+        return
     if not is_final(draft.state) and not draft.state.is_halted:
         _finish(draft)
     draft.change(activeflow=replace(draft.state.activeflow, tm_delete=rfc3339(draft.now)))

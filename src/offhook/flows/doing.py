@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 from offhook.domain.inputs.call import Answers, Doing, Echoes, HangsUp, Listens, Plays, Waits
-from offhook.flows.options import Answer, DigitsReceive, Echo, Hangup, Option, Play, Sleep
+from offhook.flows.options import Answer, Block, DigitsReceive, Echo, Hangup, Option, Play, Sleep
 
 
-def doing_of(option: Option) -> Doing:
-    """What the call is told to do."""
+def doing_of(option: Option) -> Doing | None:
+    """What the call is told to do; None for what nobody can carry out yet."""
     match option:
         case Answer():
             return Answers()
@@ -21,8 +21,10 @@ def doing_of(option: Option) -> Doing:
             return Listens()
         case Hangup(reason=reason):
             return HangsUp(reason)
-        case _:
+        case Sleep() | Block():
             return Waits()
+        case _:
+            return None
 
 
 def lasts(option: Option) -> timedelta | None:

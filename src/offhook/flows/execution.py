@@ -33,7 +33,7 @@ from offhook.flows.options import (
     option_of,
 )
 from offhook.flows.reading import FINISH_ID
-from offhook.flows.variables import DIGITS, fault_of_setting, filled_option
+from offhook.flows.variables import DIGITS, TooLongError, fault_of_setting, filled_option
 
 MAX_INTERNAL_STEPS = 1_000
 MAX_RUNS = 100
@@ -165,7 +165,7 @@ class _Walk:
         variables = {**self._known.variables, **self._variables}
         try:
             option = option_of(action.type, filled_option(action.type, action.option, variables))
-        except msgspec.ValidationError as error:
+        except (msgspec.ValidationError, TooLongError) as error:
             if action.type in _ENDS_FLOW:
                 return self._end(action, f"{error}.")
             return self._skip(action, f"{error}.")

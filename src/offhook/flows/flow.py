@@ -13,7 +13,7 @@ from offhook.domain.catalogue.fields import Action, Resource, Time, Uuid
 from offhook.domain.draft import Draft
 from offhook.domain.ids import NIL_UUID
 from offhook.domain.inputs import activeflow, number
-from offhook.domain.inputs.flow import BY_ID, KIND, Change, Make, Wanted
+from offhook.domain.inputs.flow import BY_ID, KIND, Change, Make, Wanted, place_of
 from offhook.domain.noun import Entry, Noun
 from offhook.domain.step import Broken, Delete, Found, Lookup, Refusal, Step, Tell
 from offhook.domain.times import rfc3339
@@ -90,7 +90,7 @@ FLOW: Noun[FlowState] = Noun(
     broken=broken,
     customer_of=lambda state: state.flow.customer_id,
     creates=(Make,),
-    indexes={BY_ID: lambda state: (Entry(state.flow.id),)},
+    indexes={BY_ID: lambda state: (Entry(place_of(state.flow.customer_id, state.flow.id)),)},
     lives=False,
 )
 """The flow in the registry."""

@@ -139,14 +139,14 @@ class DigitsReceive(Option, frozen=True, kw_only=True):
     """Digits are awaited: `length` of them, up to `key`, or until `duration` ms pass without one (0: 5 s)."""
 
     duration: Milliseconds = 0
-    key: Annotated[str, Meta(pattern=r"^[0-9*#A-D]?$")] = ""
+    key: Annotated[str, Meta(pattern=r"^[0-9*#A-D]?\Z")] = ""
     length: Annotated[int, Meta(ge=0, le=1_000)] = 0
 
 
 class DigitsSend(Option, frozen=True, kw_only=True):
     """The far end is sent these digits, each for `duration` ms with `interval` ms between."""
 
-    digits: Annotated[str, Meta(pattern=r"^[0-9A-D#*]{1,100}$")]
+    digits: Annotated[str, Meta(pattern=r"^[0-9A-D#*]{1,100}\Z")]
     duration: Annotated[int, Meta(ge=100, le=1_000)] = 250
     interval: Annotated[int, Meta(ge=0, le=5_000)] = 0
 

@@ -21,6 +21,7 @@ from offhook.flows.options import LONGEST_TEXT_BYTES, OPTIONS, ActionId, Option
 
 MAX_ACTIONS = 500
 MAX_BYTES = 262_144
+MAX_ACTION_BYTES = 65_536
 _FIELDS = ("id", "next_id", "type", "option", "tm_execute", "error")
 _START, _FINISH, _NEXT = (f"00000000-0000-0000-0000-{number:012d}" for number in (1, 2, 3))
 FINISH_ID = _FINISH
@@ -62,7 +63,7 @@ def read_actions(
         raise InvalidError(f"{field} is not a list of actions.", field=field)
     if len(given) > max_count:
         raise InvalidError(f"There can be {max_count} actions at most, not {len(given)}.", field=field)
-    if len(msgspec.json.encode(given)) > MAX_BYTES:
+    if _size(given, field) > MAX_BYTES:
         raise InvalidError(f"The actions have more than {MAX_BYTES} bytes together.", field=field)
     ids, faults = _read_ids(given, new_id)
     actions = []
@@ -111,10 +112,19 @@ def _key(word: str) -> str:
     return word.lower() if is_uuid(word) else word
 
 
+def _size(given: Any, field: str) -> int:
+    try:
+        return len(msgspec.json.encode(given))
+    except (UnicodeEncodeError, RecursionError) as error:
+        raise InvalidError(f"{field} cannot be written as JSON: {error}.", field=field) from None
+
+
 def _read(given: dict[str, Any], ids: _Ids, index: int, check: Check | None) -> Action:
     for name in given:
         if name not in _FIELDS:
             raise _FaultError(name, unknown_name("field", name, _FIELDS[:4]).message)
+    if len(msgspec.json.encode(given)) > MAX_ACTION_BYTES:
+        raise _FaultError("option", f"An action has at most {MAX_ACTION_BYTES} bytes.")
     action_type = given.get("type")
     if not isinstance(action_type, str) or action_type not in OPTIONS:
         shown = action_type if isinstance(action_type, str) else ""
@@ -185,7 +195,7 @@ def _check_json(data: str) -> None:
     try:
         if data:
             msgspec.json.decode(data)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise _FaultError("option.data", f"data is a text that is itself JSON: {error}.") from None
 
 

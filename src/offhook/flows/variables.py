@@ -19,7 +19,9 @@ DIGITS = "voipbin.call.digits"
 """What the caller typed: the one of the system's own that a flow may set."""
 
 _OWN = "voipbin."
-_NAME = re.compile(r"\$\{([^}]*)\}")
+# A name holds none of these three: else a text of many "${" would take for ever.
+_NAME = re.compile(r"\$\{([^${}]*)\}")
+_MAX_FILLED_BYTES = 262_144
 _MAX_COUNT = 100
 _MAX_BYTES = 65_536
 _MAX_VALUE_BYTES = 32_768
@@ -29,23 +31,40 @@ _RESERVED = ":/?#[]@!$&'()*+,;=%"
 Escape = Callable[[str], str]
 
 
+class TooLongError(ValueError):
+    """With its variables filled in, a text would be longer than any flow may be."""
+
+    def __init__(self) -> None:
+        super().__init__(f"with its variables a text has more than {_MAX_FILLED_BYTES} bytes")
+
+
 def has_variables(text: str) -> bool:
     """Whether something is filled in here."""
     return _NAME.search(text) is not None
 
 
 def filled(text: str, variables: Mapping[str, str], escaped: Escape | None = None) -> str:
-    """`text` with its variables' values in their places."""
+    """`text` with its variables' values in their places. Raises TooLongError if that is too much."""
+
+    room = _MAX_FILLED_BYTES - _size(text)
 
     def value_of(match: re.Match[str]) -> str:
+        nonlocal room
         value = variables.get(match.group(1), "")
-        return value if escaped is None else escaped(value)
+        value = value if escaped is None else escaped(value)
+        room -= _size(value)
+        if room < 0:
+            raise TooLongError
+        return value
 
     return _NAME.sub(value_of, text)
 
 
 def filled_option(action_type: str, option: Mapping[str, Any], variables: Mapping[str, str]) -> dict[str, Any]:
-    """An option with every string in it filled in, nested ones too, each escaped for where it goes."""
+    """An option with every string in it filled in, nested ones too, each escaped for where it goes.
+
+    Raises TooLongError.
+    """
     return {name: _filled(action_type, name, value, variables) for name, value in option.items()}
 
 

@@ -37,4 +37,14 @@ class Wanted(msgspec.Struct, frozen=True):
 
 
 BY_ID = "id"
-"""The index by which a flow that is there is found."""
+"""The index by which a customer's flow that is there is found, under its `place_of`."""
+
+
+def place_of(customer_id: str, flow_id: str) -> str:
+    """Where a flow stands in the index: nobody finds another customer's."""
+    return f"{customer_id}/{flow_id.lower()}"
+
+
+def id_in(place: str) -> str:
+    """The flow's id in a place."""
+    return place.partition("/")[2]

@@ -78,11 +78,11 @@ def converted_document(document: bytes) -> bytes | None:
         state = kept["state"]
         place, turn = state["place"], state["turn"]
         execution = {"stack": [{"actions": state.pop("actions"), "place": state.pop("place")}]}
-    except (msgspec.DecodeError, KeyError, TypeError):
+        call_status = "progressing" if place > 0 else "ringing"
+        state |= {"execution": execution, "call_status": call_status, "is_left": turn == 0}
+        kept["timers"] = {_TIMERS.get(name, name): at for name, at in kept["timers"].items()}
+    except (msgspec.DecodeError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    call_status = "progressing" if place > 0 else "ringing"
-    state |= {"execution": execution, "call_status": call_status, "is_left": turn == 0}
-    kept["timers"] = {_TIMERS.get(name, name): at for name, at in kept.get("timers", {}).items()}
     return msgspec.json.encode(kept)
 
 
