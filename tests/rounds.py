@@ -12,7 +12,7 @@ ROUNDS = _GIVEN or 6
 
 IS_LONG = _GIVEN > 2
 
-STORMS = range(50 if IS_LONG else 2)
+STORMS = range(51 if IS_LONG else 2)
 """The seeds of a storm."""
 
 EXAMPLES = 100 if IS_LONG else 12

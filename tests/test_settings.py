@@ -132,3 +132,18 @@ def test_the_range_of_every_setting_that_has_one_is_shown_and_kept() -> None:
     for text in ("0", "65536"):
         with pytest.raises(ValueError, match="1 to 65535"):
             declarations()["server.port"].read(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("OFFHOOK_DATABASE", "OFFHOOK_DATABASE__URL"), ("OFFHOOK_PUBLIC_URL", "OFFHOOK_SERVER__PUBLIC_URL")],
+)
+def test_a_variable_that_means_a_setting_is_not_passed_over(tmp_path: Path, name: str, meant: str) -> None:
+    with pytest.raises(MisconfiguredError, match=meant):
+        load_settings(data=tmp_path, config=None, environ={name: "x"}, flags={})
+    load_settings(data=tmp_path, config=None, environ={"OFFHOOK_SOMETHING_ELSE": "x"}, flags={})
+
+
+def test_a_database_file_of_ones_own_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(MisconfiguredError, match="data folder"):
+        load_settings(data=tmp_path, config=None, environ={}, flags={"database.url": "sqlite:///x"})

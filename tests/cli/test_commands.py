@@ -33,7 +33,7 @@ def test_customer_events_and_deliveries(server: OffhookServer) -> None:
     try:
         changed = server.command("customer", "set", "--webhook-uri", receiver.uri)
         assert receiver.uri in changed.stdout.replace("\n", "")
-        assert "plain http" in changed.stderr
+        assert changed.stderr == ""  # plain http is well on loopback
         assert "offhook customer test" in changed.stdout
         tested = json.loads(server.command("customer", "test", "--json").stdout)
         assert tested["outcome"] == "succeeded"

@@ -266,6 +266,7 @@ def test_a_flow_whose_actions_are_large_comes_to_its_end() -> None:
     large = {"id": "a", "type": "play", "option": {"stream_urls": urls}, "next_id": "a"}
     calls = answered(large)
     for _ in range(110):
+        calls.wait(timedelta(milliseconds=1))
         calls.end_all()
         if isinstance(calls.work, Playing):
             calls.played(calls.work.playback_id)

@@ -21,7 +21,7 @@ class AccessKeys:
         self._store = store
         self._authenticator = authenticator
 
-    async def create(self, customer_id: str, name: str, detail: str, expire_s: int | None) -> tuple[AccessKey, str]:
+    async def create(self, customer_id: str, name: str, detail: str, expire_s: float | None) -> tuple[AccessKey, str]:
         """An access key, and its secret, for the only time; `expire_s` None: a year. Raises InvalidError (expire)."""
         key_id, token = new_uuid(), new_access_key()
         new = access_key_of(token, name, detail, expire_s)
@@ -55,7 +55,7 @@ class AccessKeys:
         return await self._store.write(change)
 
 
-def access_key_of(token: str, name: str, detail: str, expire_s: int | None) -> NewAccessKey:
+def access_key_of(token: str, name: str, detail: str, expire_s: float | None) -> NewAccessKey:
     """What is kept of a new access key with the secret `token`. Raises InvalidError (expire)."""
     return NewAccessKey(
         name=name,

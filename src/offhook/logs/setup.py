@@ -38,6 +38,8 @@ def configure_logging(level: str, form: str) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
+    # It tells of every stranger whose request is none; they are answered, and counted like any other.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
 
 

@@ -18,8 +18,9 @@ from offhook.settings.areas import Given, Settings
 from offhook.settings.declaration import ByFamily, Declared
 
 ENVIRONMENT = "OFFHOOK_"
+_SUGGESTED = 3
 SEPARATOR = "__"
-_DATABASES = ("postgresql", "postgres", "postgresql+psycopg", "sqlite")
+_DATABASES = ("postgresql", "postgres", "postgresql+psycopg")
 # Environment variables of the command line, which are no settings.
 _NO_SETTINGS = ("OFFHOOK_URL", "OFFHOOK_TOKEN", "OFFHOOK_DATA")
 
@@ -133,11 +134,28 @@ def _text(value: Any) -> str:
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    for name in environ:
+        if name.startswith(ENVIRONMENT) and SEPARATOR not in name and name not in _NO_SETTINGS:
+            _check_meant(name)
     return {
         name.removeprefix(ENVIRONMENT).lower().replace(SEPARATOR, "."): text
         for name, text in environ.items()
         if name.startswith(ENVIRONMENT) and SEPARATOR in name and name not in _NO_SETTINGS
     }
+
+
+def _check_meant(name: str) -> None:
+    """Somebody who writes the name of an area, or of a setting without its area, means a setting.
+
+    Raises MisconfiguredError. Other names are other programs'.
+    """
+    said = name.removeprefix(ENVIRONMENT).lower()
+    meant = [key for key in declarations() if said in (key.partition(".")[0], key.partition(".")[2])]
+    if meant:
+        variables = [ENVIRONMENT + key.replace(".", SEPARATOR).upper() for key in meant[:_SUGGESTED]]
+        raise MisconfiguredError(
+            f"{name} (environment) is no setting. Did you mean {' or '.join(variables)}?", field=said
+        )
 
 
 def _check_together(settings: Settings) -> None:

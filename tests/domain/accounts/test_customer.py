@@ -59,6 +59,11 @@ def test_plain_http_is_flagged(uri: str) -> None:
     assert not uri_warnings(URI)
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1:5001", "localhost", "[::1]:80", "127.1"])
+def test_plain_http_on_this_machine_is_not(host: str) -> None:
+    assert not uri_warnings(f"http://{host}/")
+
+
 NOW_US = 1_777_712_400_000_000
 DAY_US = 24 * 3_600 * 1_000_000
 

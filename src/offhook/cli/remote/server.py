@@ -24,6 +24,8 @@ from offhook.quantities import web_url
 
 F = TypeVar("F", bound=Callable[..., Any])
 _TIMEOUT_S = 30
+# What the server says to do with a request, as somebody at a terminal does it.
+_IN_COMMANDS = {"WEBHOOK_OFF": "There is no webhook yet. Set one: offhook customer set --webhook-uri http://…"}
 
 
 class ServerError(OffhookError):
@@ -146,4 +148,5 @@ def _refusal(error: urllib.error.HTTPError) -> ServerError:
         return ServerError(f"The server answered {error.code}. Is OFFHOOK_URL right?")
     field = next((detail["field"] for detail in said["details"] if "field" in detail), None)
     hint = " Set OFFHOOK_TOKEN to a token or an access key." if error.code == 401 else ""
-    return ServerError(f"{said['message']}{hint}", reason=said["reason"], field=field)
+    message = _IN_COMMANDS.get(said["reason"], said["message"])
+    return ServerError(f"{message}{hint}", reason=said["reason"], field=field)

@@ -6,6 +6,8 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
+from offhook.domain.ids import NIL_UUID
+
 # More subjects than these are not remembered; the one that was silent for longest goes first.
 _MAX_SUBJECTS = 1_000
 _TELLING = ("status", "hangup_by", "hangup_reason")
@@ -43,4 +45,4 @@ def _shown(name: str, value: Any) -> str:
         value = value.get("type") or value.get("name") or value.get("target") or "changed"
     elif isinstance(value, list):
         value = len(value)
-    return str(value) if name == "status" else f"{name} {value}"
+    return str(value) if name == "status" else f"{name} {'(none)' if value in ('', None, NIL_UUID) else value}"

@@ -45,12 +45,12 @@ def check_is_there(key: AccessKey) -> None:
         raise ConflictError("The access key is deleted already.", field="id")
 
 
-def expiry_us(lifetime_s: int | None, now: datetime) -> int:
+def expiry_us(lifetime_s: float | None, now: datetime) -> int:
     """When a key that is made at `now` ends; a year later if nothing is given. Raises InvalidError (expire)."""
     given_s = _YEAR_S if lifetime_s is None else lifetime_s
-    if given_s < SHORTEST_EXPIRE_S:
+    if given_s < SHORTEST_EXPIRE_S or given_s % 1:
         raise InvalidError(
-            f"expire is the key's lifetime in seconds, at least {SHORTEST_EXPIRE_S} (a day).", field="expire"
+            f"expire is the key's lifetime in whole seconds, at least {SHORTEST_EXPIRE_S} (a day).", field="expire"
         )
     # A lifetime may be given that no date, and no float, can hold: it ends with the calendar.
     end_s = now.timestamp() + min(given_s, _CALENDAR_S)

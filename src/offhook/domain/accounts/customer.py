@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from offhook.domain.delivery.delivery import OFF
-from offhook.domain.delivery.networks import NetworkPolicy, literal_address
+from offhook.domain.delivery.networks import NetworkPolicy, is_loopback, literal_address
 from offhook.domain.errors import InvalidError, NotAllowedError
 from offhook.domain.ids import NIL_UUID
 from offhook.domain.texts import checked_text
@@ -170,7 +170,7 @@ def checked_uri(uri: str, policy: NetworkPolicy) -> str:
 
 def uri_warnings(uri: str) -> list[str]:
     """What is allowed and still deserves a second look."""
-    if uri[:7].lower() == "http://":
+    if uri[:7].lower() == "http://" and not is_loopback(urlsplit(uri).hostname or ""):
         return ["webhook_uri is plain http: anyone on the way can read the events. Use https in production."]
     return []
 

@@ -175,3 +175,9 @@ def _part_number(part: str) -> int | None:
 def parse_network(text: str) -> IPv4Network | IPv6Network:
     """A network or a single address as an operator writes it (`10.1.0.0/16`, `::1`); raises ValueError."""
     return ip_network(text.strip(), strict=False)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a URL's host is this machine itself, by address or by the name that always means it (RFC 6761)."""
+    address = literal_address(f"[{host}]" if ":" in host else host)
+    return host.lower() == "localhost" if address is None else ip_address(address.partition("%")[0]).is_loopback

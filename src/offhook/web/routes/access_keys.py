@@ -20,7 +20,7 @@ class NewAccessKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     name: str = ""
     detail: str = ""
-    expire: int | None = None
+    expire: int | float | None = None
 
 
 class AccessKeyChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -70,19 +70,19 @@ async def openapi(request: AnyRequest) -> Response[bytes]:
 @get(["/docs", "/"], include_in_schema=False, media_type=MediaType.HTML)
 async def docs() -> Response[bytes]:
     """This API as a page."""
-    return _page_file("page.html", "text/html; charset=utf-8")
+    return _page_file("page.html", "text/html")
 
 
 @get("/docs/style.css", include_in_schema=False)
 async def docs_style() -> Response[bytes]:
     """The page's style."""
-    return _page_file("style.css", "text/css; charset=utf-8")
+    return _page_file("style.css", "text/css")
 
 
 @get("/docs/script.js", include_in_schema=False)
 async def docs_script() -> Response[bytes]:
     """The page's script."""
-    return _page_file("script.js", "text/javascript; charset=utf-8")
+    return _page_file("script.js", "text/javascript")
 
 
 @get(["/favicon.ico", "/favicon.svg"], include_in_schema=False)
