@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from offhook.domain.step import Done, Unavailable
 from offhook.domain.switch.commands import HangUp
@@ -129,3 +130,17 @@ async def test_a_caller_who_is_let_in_after_the_switch_was_given_up_is_given_up_
         node.switch.lose()
         await node.saw("call_hungup")
         assert node.types == ["call_created", "call_hungup"]
+
+
+@pytest.mark.parametrize("is_known_before", [False, True])
+async def test_a_call_that_ends_is_in_the_log_once_however_short_it_was(url: str, is_known_before: bool) -> None:
+    with capture_logs() as logged:
+        async with telephony(url) as node:
+            # Told while its number is looked up, the end is committed with the begin.
+            node.owner_delay_s = 0.0 if is_known_before else 0.2
+            node.switch.tell(ChannelArrived(caller()))
+            if is_known_before:
+                await node.saw("call_ringing")
+            node.switch.tell(ChannelGone(SWITCH, "c1", 16))
+            await node.saw("call_hungup")
+    assert [line["event"] for line in logged].count("call.ended") == 1

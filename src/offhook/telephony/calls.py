@@ -161,10 +161,12 @@ class CallService(Service):
         call: Call = row.document.state.call
         before = self._live.rows.get(row.id)
         shown = None if before is None else before.document.state.call
+        is_new = row.version == 0
         is_other = shown is not None and (shown.status, shown.action.id) != (call.status, call.action.id)
-        if is_other or row.version == 0:
+        if is_other or is_new:
             log.info("call.changed", call_id=call.id, status=call.status, action=call.action.type)
-        if before is not None and call.tm_hangup is not None:
+        # One that is over is in `rows` no more; one that was made and ended in the same commit never was.
+        if (before is not None or is_new) and call.tm_hangup is not None:
             _log_end(call, call.tm_hangup)
 
     async def _look(self) -> None:
