@@ -195,6 +195,22 @@ def test_a_malformed_header_is_named(name: str, value: str) -> None:
     assert refused.value.field == name
 
 
+@pytest.mark.parametrize("value", [5, None, ["v1,AAAA"], 1.5])
+@pytest.mark.parametrize("name", [*REQUIRED, "offhook-attempt"])
+def test_a_header_that_is_no_text_is_named(name: str, value: object) -> None:
+    body = body_of()
+    headers: Any = {**signed_headers(SECRET, body, at=NOW), name: value, "wsgi.input": object()}
+    with pytest.raises(MalformedHeaderError, match="must be text") as refused:
+        verify(headers, body, SECRET, now=NOW)
+    assert refused.value.field == name
+
+
+def test_a_name_of_a_header_that_is_no_text_is_refused() -> None:
+    headers: Any = [(7, "x")]
+    with pytest.raises(MalformedHeaderError, match="name of a header"):
+        verify(headers, b"", SECRET, now=NOW)
+
+
 @pytest.mark.parametrize("signature", ["v1,", "v1,AAAA", "v1,é", "v1,\udcff", "v1,a,b"])
 def test_a_signature_that_fits_nothing_is_a_bad_one(signature: str) -> None:
     headers = signed_headers(SECRET, body_of(), at=NOW) | {"webhook-signature": signature}
@@ -235,6 +251,13 @@ def test_a_malformed_secret_is_the_receivers_fault_and_never_shown(secrets: str 
     assert SECRET[6:] not in repr(Verifier(SECRET))
 
 
+@pytest.mark.parametrize("secrets", [b"whsec_x", None, [None], [SECRET, 7], [b"whsec_x"]])
+def test_a_secret_that_is_no_text_is_said_to_be_none(secrets: Any) -> None:
+    """Such as that of `os.environ.get`, when the variable is not set."""
+    with pytest.raises(MalformedSecretError, match="must be text"):
+        Verifier(secrets)
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -247,6 +270,12 @@ def test_a_malformed_secret_is_the_receivers_fault_and_never_shown(secrets: str 
         b'{"type":"a","data":{}} x',
         b'{"type":"a","data":{"b":"\xff"}}',
         b'{"type":"a","data":{"b":NaN}}',
+        b'{"type":"a","data":{"b":1e999}}',
+        b'{"type":"a","data":{"b":[-1e999]}}',
+        b'{"type":"\\ud800","data":{}}',
+        b'{"type":"a","data":{"b":["\\uDC00"]}}',
+        b'{"type":"a","data":{"\\uD83d":1}}',
+        b'{"type":"a","data":{"b":"\\ude00\\ud83d"}}',
         b'\xef\xbb\xbf{"type":"a","data":{}}',
         '{"type":"a","data":{}}'.encode("utf-16"),
         b'{"type":"a","data":{"b":' + b"[" * 100_000 + b"]" * 100_000 + b"}}",
@@ -255,6 +284,12 @@ def test_a_malformed_secret_is_the_receivers_fault_and_never_shown(secrets: str 
 def test_a_signed_body_that_is_no_event_is_refused(body: bytes) -> None:
     with pytest.raises(MalformedBodyError):
         verify(signed_headers(SECRET, body, at=NOW), body, SECRET, now=NOW)
+
+
+def test_both_halves_of_a_pair_and_a_backslash_before_a_u_are_text() -> None:
+    body = rb'{"type":"\ud83d\uDE00","data":{"b":"\\ud800","c":1e300}}'
+    event = verify(signed_headers(SECRET, body, at=NOW), body, SECRET, now=NOW)
+    assert (event.type, event.data) == ("\N{GRINNING FACE}", {"b": "\\ud800", "c": 1e300})
 
 
 def test_a_parsed_body_is_a_mistake_of_the_program() -> None:

@@ -41,22 +41,29 @@ _VISIBLE_TEXT = re.compile(r"[!-~]{1,512}")
 def wanted_headers(headers: Headers) -> dict[str, str]:
     """The headers a webhook has, by lower-case name (RFC 9110, section 5.1: names ignore case).
 
-    Raises MalformedHeaderError for one that is there twice: which of the two was signed is anybody's guess.
+    Raises MalformedHeaderError for one that is no text, and for one that is there twice: which of the two was signed
+    is anybody's guess.
     """
     pairs: HeaderPairs = headers.items() if hasattr(headers, "items") else headers
     found: dict[str, str] = {}
     for raw_name, raw_value in pairs:
-        name = _text(raw_name).lower()
+        name = _text(raw_name, "").lower()
         if name not in _WANTED:
             continue
         if name in found:
             raise MalformedHeaderError(f"the header {name} is there more than once", field=name)
-        found[name] = _text(raw_value).strip(" \t")
+        found[name] = _text(raw_value, name).strip(" \t")
     return found
 
 
-def _text(part: HeaderText) -> str:
-    return part.decode("latin-1") if isinstance(part, bytes) else part
+def _text(part: HeaderText, name: str) -> str:
+    """A name, or the value of the header `name`, as text. What a program put there itself may be anything."""
+    if isinstance(part, bytes):
+        return part.decode("latin-1")
+    if not isinstance(part, str):
+        what = f"the header {name}" if name else "the name of a header"
+        raise MalformedHeaderError(f"{what} must be text", field=name or None)
+    return part
 
 
 def event_id(found: Mapping[str, str]) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hmac
 import json
+import math
+import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
 from typing import Any, NoReturn
@@ -22,6 +24,8 @@ from offhook.receiver.standard_webhooks import PreparedHmac, signed_content, sig
 
 DEFAULT_TOLERANCE = timedelta(minutes=5)
 """How far the sender's clock and ours may differ, as in the public libraries."""
+
+_SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def verify(
@@ -51,9 +55,11 @@ class Verifier:
     __slots__ = ("_macs", "_tolerance")
 
     def __init__(self, secrets: str | Iterable[str], *, tolerance: timedelta = DEFAULT_TOLERANCE) -> None:
-        texts = [secrets] if isinstance(secrets, str) else list(secrets)
+        texts = [secrets] if isinstance(secrets, (str, bytes)) or secrets is None else list(secrets)
         if not texts:
             raise MalformedSecretError("give at least one webhook secret", field="webhook_secret")
+        if not all(isinstance(text, str) for text in texts):
+            raise MalformedSecretError("a webhook secret must be text (str)", field="webhook_secret")
         try:
             self._macs = tuple(PreparedHmac(signing_key(text)) for text in texts)
         except ValueError as error:
@@ -105,7 +111,10 @@ class Verifier:
 
 def _decoded(body: bytes) -> tuple[str, dict[str, Any]]:
     try:
-        envelope = json.loads(body.decode(), parse_constant=_refuse_constant)
+        envelope = json.loads(body.decode(), parse_constant=_refuse_constant, parse_float=_finite)
+        if _SURROGATE_ESCAPE.search(body) is not None:
+            # Half of a pair is no text: it cannot be written anywhere (RFC 8259, section 8.2).
+            json.dumps(envelope, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         envelope = None
     match envelope:
@@ -117,3 +126,10 @@ def _decoded(body: bytes) -> tuple[str, dict[str, Any]]:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON (RFC 8259, section 6)")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError("a number is greater than a double can hold")
+    return number
