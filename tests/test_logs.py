@@ -167,6 +167,49 @@ def test_a_warning_that_is_said_again_and_again_is_shown_once(configure: Configu
     assert terminal.getvalue().count("The database is away") == 2
 
 
+def test_two_warnings_that_alternate_are_shown_once_each(configure: Configure) -> None:
+    terminal = configure("auto", "auto")
+    log = structlog.get_logger()
+    for _ in range(5):
+        log.warning("asterisk.unreachable", url="http://127.0.0.1:8088", error="refused", pause_s=1)
+        log.info("call.ended", **CALL_ENDED)
+        log.warning("store.read_failed", error="disk I/O error")
+    assert terminal.getvalue().count("cannot be reached") == 1
+    assert terminal.getvalue().count("cannot be read") == 1
+    assert terminal.getvalue().count("Incoming call") == 5
+
+
+def test_what_was_shown_is_remembered_within_bounds_and_for_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock_s = 1000.0
+    monkeypatch.setattr("offhook.logs.lines.time.monotonic", lambda: clock_s)
+    lines = ShortLines(has_colours=False)
+
+    def is_shown(number: int) -> bool:
+        try:
+            lines.render(None, "warning", {"event": "new.thing", "level": "warning", "count": number})
+        except structlog.DropEvent:
+            return False
+        return True
+
+    assert [is_shown(number) for number in (1, 2, 1, 2)] == [True, True, False, False]
+    clock_s += 60
+    assert [is_shown(1), is_shown(1)] == [True, False]
+    assert all(is_shown(number) for number in range(100, 200))
+    assert is_shown(1)
+    assert len(lines._shown_at_s) < 10
+
+
+def test_a_traceback_on_a_terminal_holds_no_control_characters(configure: Configure) -> None:
+    terminal = configure("auto", "auto")
+    try:
+        raise ValueError("\x1b]0;owned\x07\x1b[2J\rgone\x9b")
+    except ValueError:
+        structlog.get_logger().exception("web.internal_error", request_id="r")
+    assert "]0;owned" in terminal.getvalue()
+    assert "test_a_traceback_on_a_terminal" in terminal.getvalue()
+    assert all(letter.isprintable() for letter in terminal.getvalue().replace("\n", ""))
+
+
 def test_calls_that_are_alike_are_a_line_each(configure: Configure) -> None:
     terminal = configure("auto", "auto")
     for _ in range(3):

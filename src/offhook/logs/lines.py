@@ -6,7 +6,8 @@
                   webhook_uri.
 
 A line is no wider than the terminal, and than 80 columns, unless a single word is. Only what `words` knows is shown
-below a warning. A warning that is said again and again, with nothing else between, is shown once a minute.
+below a warning. A warning that is said again and again, alone or in turn with a few others, is shown once a minute,
+or when it comes after good news.
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ from typing import Any
 
 import structlog
 
+from offhook.logs.text import plain
 from offhook.logs.words import Words, is_told, words_of
 
 _WIDTH = 80
 _NARROWEST = 40
 _AGAIN_AFTER_S = 60.0
+_MAX_KNOWN = 8
 _YELLOW, _RED, _PLAIN = "\x1b[33m", "\x1b[31m", "\x1b[0m"
 
 
@@ -34,8 +37,8 @@ class ShortLines:
 
     def __init__(self, *, has_colours: bool) -> None:
         self._has_colours = has_colours
-        self._last = ""
-        self._last_at_s = 0.0
+        # When the last few warnings were shown, by their sentence; the one shown last stands last.
+        self._shown_at_s: dict[str, float] = {}
 
     def choose(self, _logger: object, _method: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         """Let through what a person is told of; drop the rest before it costs anything."""
@@ -57,14 +60,24 @@ class ShortLines:
             lines[0] = lines[0].replace(mark, f"{colour}{mark}{_PLAIN}", 1)
         if words.advice:
             lines += _folded(words.advice, width, f"{' ' * len(start)}→ ", len(start))
-        return "\n".join([*lines, *([fields["exception"]] if "exception" in fields else [])])
+        # The message of an exception may hold what a stranger wrote.
+        trace = fields["exception"].split("\n") if "exception" in fields else []
+        return "\n".join([*lines, *map(plain, trace)])
 
     def _drop_repeated(self, words: Words, fields: Mapping[str, Any]) -> None:
+        if not _is_warning(fields):
+            return
+        if words.is_good:
+            # What was bad before it is news again.
+            self._shown_at_s.clear()
         now_s = time.monotonic()
-        is_same = words.sentence == self._last and now_s - self._last_at_s < _AGAIN_AFTER_S
-        if is_same and _is_warning(fields) and "exception" not in fields:
+        is_known = now_s - self._shown_at_s.get(words.sentence, -_AGAIN_AFTER_S) < _AGAIN_AFTER_S
+        if is_known and "exception" not in fields:
             raise structlog.DropEvent
-        self._last, self._last_at_s = words.sentence, now_s
+        self._shown_at_s.pop(words.sentence, None)
+        self._shown_at_s[words.sentence] = now_s
+        if len(self._shown_at_s) > _MAX_KNOWN:
+            del self._shown_at_s[next(iter(self._shown_at_s))]
 
 
 def _level(fields: Mapping[str, Any]) -> int:
