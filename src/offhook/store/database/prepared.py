@@ -37,6 +37,9 @@ class Prepared:
         wanted = list(compiled.positiontup or ())
         # What the dialect adds of its own (SQLite: OFFSET 0) is the same for every row.
         self._added = {name: compiled.params[name] for name in wanted if name not in names}
+        missing = [name for name, value in self._added.items() if value is None]
+        # A parameter that nobody gives would be NULL in every row, without a word.
+        assert not missing, f"parameters that are not among the names: {missing}"
         # A parameter may stand in the text more than once. One alone would come out of an itemgetter as it is.
         self._places: Callable[[Values], Any] = itemgetter(*wanted)
         self._has_one = len(wanted) == 1
