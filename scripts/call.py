@@ -22,6 +22,8 @@ from offhook.domain.errors import OffhookError
 SIPP = Path(sys.prefix) / "share" / "offhook" / "tools" / "bin" / "sipp"
 SCENARIO = Path(__file__).with_name("call.xml")
 _LOOK_S = 0.2
+# Between two pages of what is there already.
+_BREATH_S = 0.02
 # So long for the first event of a call that is dialled, and for the last ones of one that was hung up.
 _PATIENCE_S = 10.0
 
@@ -52,8 +54,9 @@ class OneCall:
     def takes(self, event: dict[str, Any]) -> bool:
         """Whether this is one of its events."""
         data = event["data"]
-        if event["type"] == "call_created" and not self.has_begun and data["destination"]["target"] == self._number:
-            self._subjects = {event["subject"], f"activeflow/{data['activeflow_id']}"}
+        # An event of this type may have been published by anybody, with any data.
+        if event["type"] == "call_created" and not self.has_begun and _dialled(data) == self._number:
+            self._subjects = {event["subject"], f"activeflow/{data.get('activeflow_id')}"}
             self._left = set(self._subjects)
         if event["subject"] not in self._subjects:
             return False
@@ -61,6 +64,11 @@ class OneCall:
             self._left.discard(event["subject"])
             self.reason = data.get("hangup_reason") or self.reason
         return True
+
+
+def _dialled(data: dict[str, Any]) -> str | None:
+    destination = data.get("destination")
+    return destination.get("target") if isinstance(destination, dict) else None
 
 
 def call(server: Server, sip: str, number: str, talk_s: float) -> str:
@@ -88,16 +96,16 @@ def _follow(reader: LogReader, one: OneCall, phone: subprocess.Popen[bytes], sip
     lines = EventLines()
     patient_until_s = time.monotonic() + _PATIENCE_S
     while not one.is_over:
-        for event in reader.read():
-            if one.takes(event):
-                lines.show(event)
+        shown = [event for event in reader.read() if one.takes(event)]
+        for event in shown:
+            lines.show(event)
         is_talking = one.has_begun and phone.poll() is None
-        if is_talking or reader.has_more:
+        # Events of others are no sign of this call, however many there are.
+        if is_talking or shown:
             patient_until_s = time.monotonic() + _PATIENCE_S
         elif phone.poll() or time.monotonic() > patient_until_s:
             raise CallError(_failure(one, sip))
-        if not reader.has_more:
-            time.sleep(_LOOK_S)
+        time.sleep(_BREATH_S if reader.has_more else _LOOK_S)
     return one.reason
 
 
