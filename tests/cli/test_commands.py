@@ -383,4 +383,15 @@ def test_a_server_started_without_a_terminal_keeps_its_first_credentials_in_a_pr
     assert key not in server.log.read_text()
     shown = offhook("customer", "show", "--data", str(data), "--json")
     assert json.loads(shown.stdout)["status"] == "active"
+    assert "Keep them and delete the file." not in server.log.read_text()
+    # Nobody has seen them: whether it ends well or is killed, later starts say so, until the file is gone.
+    server.kill()
+    reminder = f"The first customer's credentials are in {file}. Keep them and delete the file."
+    server.start()
     assert server.stop() == 0
+    assert server.log.read_text().count(reminder) == 1
+    assert server.log.read_text().count("start.credentials_left") == 1
+    file.unlink()
+    server.start()
+    assert server.stop() == 0
+    assert server.log.read_text().count(reminder) == 1

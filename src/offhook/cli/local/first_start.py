@@ -2,7 +2,8 @@
 
 Theory of operation. The credentials are shown once, and after everything that a start has to say, so that they stand at
 the end of the terminal. From before they count until a person has been shown them they are also in a file that only the
-owner can read: whatever ends the start, they are not lost. Where nobody looks on they stay there.
+owner can read: whatever ends the start, they are not lost. Where nobody looks on, or where the start was killed, they
+stay there, and every later start says so.
 """
 
 from __future__ import annotations
@@ -12,10 +13,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import structlog
+
 from offhook import __version__
 from offhook.accounts.first_customer import Credentials
 from offhook.app import Opened
 from offhook.folder import DataFolder, Profile, write_private
+
+log = structlog.get_logger()
 
 _CREDENTIALS_FILE = "first-credentials.txt"
 
@@ -40,6 +45,12 @@ class FirstStart:
     def note(self, credentials: Credentials) -> None:
         """They count."""
         self._made = credentials
+
+    def remind(self) -> None:
+        """At a later start, say that they are still in the file; there are customers."""
+        if self._made is None and self._file.exists():
+            _say(f"The first customer's credentials are in {self._file}. Keep them and delete the file.")
+            log.info("start.credentials_left", file=str(self._file))
 
     def show(self) -> None:
         """Once, to a person; where nobody looks on, say where they are. May be called again, and without any."""

@@ -81,6 +81,7 @@ async def _serve(settings: Settings, folder: DataFolder) -> bool:
 
 async def _start(node: Node, renew_profile: Callable[[], None], first: FirstStart) -> None:
     opened = await node.open()
+    first.remind()
     renew_profile()
     try:
         async with asyncio.timeout(_PATIENCE_S):
