@@ -39,7 +39,7 @@ from tests.store.commit.test_group_commit import publish
 from tests.store.conftest import new_customer
 
 TABLES = Tables(registry(ACTIVEFLOW), SwitchCommand)
-NOW = 450 * 3_600_000_000
+NOW = 45 * 3_600_000_000
 SINCE = datetime(2026, 5, 2, 9, 0, tzinfo=UTC)
 OLD = Rule("", (), 2**60)
 
@@ -110,17 +110,17 @@ READS: dict[str, tuple[Callable[[sa.Connection, str, str], object], str]] = {
         lambda c, customer, e: found_or_not(lambda: TABLES.get(c, "activeflow", customer, "x")),
         "(sqlite_autoindex_activeflows_1|activeflows_id_key)",
     ),
-    "numbers": (lambda c, customer, e: webhook_numbers(c, customer, now_us=NOW, seconds=360_000), "minute_counts_pkey"),
+    "numbers": (lambda c, customer, e: webhook_numbers(c, customer, now_us=NOW, seconds=72_000), "minute_counts_pkey"),
     "numbers of hours": (
-        lambda c, customer, e: webhook_numbers(c, customer, now_us=NOW, seconds=360_000),
+        lambda c, customer, e: webhook_numbers(c, customer, now_us=NOW, seconds=72_000),
         "hour_counts_pkey",
     ),
     "oldest": (
-        lambda c, customer, e: webhook_numbers(c, customer, now_us=NOW, seconds=360_000),
+        lambda c, customer, e: webhook_numbers(c, customer, now_us=NOW, seconds=72_000),
         "deliveries_pending",
     ),
     "oldest of those that were tried": (
-        lambda c, customer, e: webhook_numbers(c, customer, now_us=NOW, seconds=360_000),
+        lambda c, customer, e: webhook_numbers(c, customer, now_us=NOW, seconds=72_000),
         "deliveries_failed",
     ),
 }
@@ -211,10 +211,12 @@ def check(found: list[str], index: str) -> None:
     assert not re.search(rf"SCAN ({many})$", text, re.MULTILINE), text
 
 
+# Of a thousand destinations, every hour.
 COUNTED = (
     "INSERT INTO {table} (destination_key, starts_at, created, delivered_first, delivered_later, failed, exhausted, "
-    "cancelled) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500) "
-    "SELECT destinations.key, i * 3600000000, 1, 0, 0, 0, 0, 0 FROM n, destinations"
+    "cancelled) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50), "
+    "d(k) AS (SELECT 1 UNION ALL SELECT k + 1 FROM d WHERE k < 1000) "
+    "SELECT k, i * 3600000000, 1, 0, 0, 0, 0, 0 FROM n, d"
 )
 
 

@@ -124,11 +124,13 @@ class Counting:
         self._of(destination_key).cancelled += count
         self._end(destination_key, count)
 
-    def ended(self, destination_key: int, *, is_exhausted: bool) -> None:
-        """One that was pending is delivered, or given up."""
-        self._end(destination_key, 1)
-        if is_exhausted:
-            self._of(destination_key).exhausted += 1
+    def ended(self, destination_key: int, count: int) -> None:
+        """So many that were pending are delivered, or given up."""
+        self._end(destination_key, count)
+
+    def exhausted(self, destination_key: int, count: int) -> None:
+        """So many of those that ended are given up."""
+        self._of(destination_key).exhausted += count
 
     def attempted(self, record: AttemptRecord) -> None:
         """An attempt ended."""

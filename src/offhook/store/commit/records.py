@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Container, Sequence
 from functools import cache
 from typing import Any
@@ -134,8 +135,10 @@ def _end(statements: _Statements, cursor: Any, ended: Sequence[AttemptRecord], c
             for record, rows in zip(ended, found, strict=True)
             if (_STATUS[record.status], record.ended_us) in rows
         ]
-    for record in ended:
-        counting.ended(record.destination_key, is_exhausted=record.status == "exhausted")
+    for destination_key, how_many in Counter(record.destination_key for record in ended).items():
+        counting.ended(destination_key, how_many)
+    for destination_key, how_many in Counter(one.destination_key for one in ended if one.status == "exhausted").items():
+        counting.exhausted(destination_key, how_many)
 
 
 def _is_written(statements: _Statements, cursor: Any, record: AttemptRecord) -> bool:
