@@ -192,7 +192,7 @@ def test_an_event_that_fails_three_times_is_not_overtaken_and_after_a_minute_the
         (passing,) = await world.publish(customer, ["call/a"])
         await world.live(90)
         first_s = next(at_s for at_s, event_id, _ in world.scripted.asked if event_id == passing)
-        assert 60 <= first_s - failed_s < 61
+        assert 59.9 <= first_s - failed_s < 61  # the loop's clock and the events' are read one after the other
         before = [(event_id, number) for at_s, event_id, number in world.scripted.asked if at_s < first_s]
         assert before == [(stuck, number) for number in range(1, 5)]
 

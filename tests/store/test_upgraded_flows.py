@@ -40,8 +40,8 @@ def old_row(key: int, row_id: str, document: bytes) -> dict[str, Any]:
     }
 
 
-async def test_an_activeflow_that_slept_goes_on_with_the_next_action(database_url: str) -> None:
-    database = Database(database_url)
+async def test_an_activeflow_that_slept_goes_on_with_the_next_action(empty_url: str) -> None:
+    database = Database(empty_url)
     with database.writer.begin() as connection:
         alembic.command.upgrade(_alembic_config(connection), "0006")
         found = [old_row(1, SHOWN["id"], KEPT), old_row(2, "damaged", b'{"state":{}}')]
@@ -50,7 +50,7 @@ async def test_an_activeflow_that_slept_goes_on_with_the_next_action(database_ur
         block = sa.table("key_blocks", sa.column("name"), sa.column("next_key"))
         connection.execute(sa.insert(block).values(name="activeflows", next_key=10_001))
     database.close()
-    store = Store(Database(database_url), NOUNS, SwitchCommand)
+    store = Store(Database(empty_url), NOUNS, SwitchCommand)
     await store.start()
     try:
         await store.write(lambda tx: customers.add_customer(tx, SHOWN["customer_id"], new_secret(), {}))

@@ -80,12 +80,19 @@ def test_metrics_are_served(server: OffhookServer) -> None:
         assert b"offhook_attempts_total" in answer.read()
 
 
-BY_DESIGN_ONLY = {
-    "POST /auth/login",  # wants a password that is right
-    "PUT /v1.0/agents/{agent_id}/password",  # wants one that is long enough
-    "POST /v1.0/calls/{call_id}/hangup",  # wants a call
+ALWAYS_DONE = {
+    "POST /v1.0/accesskeys",
+    "DELETE /v1.0/accesskeys/{key_id}",
+    "DELETE /v1.0/agents/{agent_id}",
+    "PUT /v1.0/customer",
+    "POST /v1.0/customer/webhook_secret/rotate",
+    "POST /v1.0/customer/webhook_enable",
+    "POST /v1.0/customers/{customer}/freeze",
+    "POST /v1.0/customers/{customer}/recover",
+    "DELETE /v1.0/customers/{customer}",
+    "POST /v1.0/events/{event_id}/resend",
 }
-"""What is not done by chance; tests of their own do it."""
+"""Needs no luck with a body: if it is never done, it was not asked for in earnest."""
 
 
 @pytest.fixture
@@ -131,7 +138,7 @@ def test_no_input_gets_a_5xx(wild: OffhookServer, receiver: Receiver) -> None:
     answered = {operation.label: _exercise(operation, wild) for operation in found}
     assert not [label for label, statuses in answered.items() if 401 in statuses], "a good token was refused"
     done = {label for label, statuses in answered.items() if min(statuses) < 300}
-    assert {label for label in answered if not label.startswith("GET ")} - done <= BY_DESIGN_ONLY
+    assert done >= ALWAYS_DONE
 
 
 def _exercise(operation: Operation, server: OffhookServer) -> set[int]:
