@@ -27,7 +27,9 @@ PROJECT = ROOT / "packages" / "receiver"
 UV = Path(sys.executable).with_name("uv")
 SECRET = new_secret()
 VERIFIES = """
-import importlib.util, json, sys
+import sys
+before = {*sys.modules}  # what this Python imports by itself
+import importlib.util, json
 from offhook.receiver import BadSignatureError, DuplicateFilter, verify
 request = json.load(sys.stdin)
 event = verify(request["headers"], request["body"].encode(), request["secret"])
@@ -35,7 +37,7 @@ try:
     verify(request["headers"], b"{}", request["secret"])
 except BadSignatureError as error:
     print(event.id, error.reason)
-print(*sorted({name.partition(".")[0] for name in sys.modules} - sys.stdlib_module_names - {"__main__"}))
+print(*sorted({name.partition(".")[0] for name in {*sys.modules} - before} - sys.stdlib_module_names - {"__main__"}))
 print(*[name for name in ("msgspec", "litestar", "sqlalchemy", "aiohttp", "flask") if importlib.util.find_spec(name)])
 """
 
