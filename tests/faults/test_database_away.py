@@ -222,7 +222,7 @@ def test_postgresql_away_for_longer_than_regain_time_ends_the_server(tmp_path: P
         assert exit_code(server, 20) == 1
         output = server.log.read_text()
         assert "offhook: The database has been away for" in output
-        assert "Traceback" not in output
+        assert "Traceback" not in output, output
 
 
 def test_postgresql_away_for_a_moment_is_waited_for(tmp_path: Path, receiver: Receiver, postgres: Postgres) -> None:
