@@ -18,6 +18,7 @@ from typing import Any
 from offhook.cli.remote.following import EventLines, LogReader
 from offhook.cli.remote.server import Server
 from offhook.domain.errors import OffhookError
+from offhook.domain.telephony.number import digits_of
 
 SIPP = Path(sys.prefix) / "share" / "offhook" / "tools" / "bin" / "sipp"
 SCENARIO = Path(__file__).with_name("call.xml")
@@ -55,7 +56,7 @@ class OneCall:
         """Whether this is one of its events."""
         data = event["data"]
         # An event of this type may have been published by anybody, with any data.
-        if event["type"] == "call_created" and not self.has_begun and _dialled(data) == self._number:
+        if event["type"] == "call_created" and not self.has_begun and _is_to(self._number, data):
             self._subjects = {event["subject"], f"activeflow/{data.get('activeflow_id')}"}
             self._left = set(self._subjects)
         if event["subject"] not in self._subjects:
@@ -66,9 +67,11 @@ class OneCall:
         return True
 
 
-def _dialled(data: dict[str, Any]) -> str | None:
+def _is_to(number: str, data: dict[str, Any]) -> bool:
+    """Events show a number as it is kept, however it was dialled."""
     destination = data.get("destination")
-    return destination.get("target") if isinstance(destination, dict) else None
+    target = destination.get("target") if isinstance(destination, dict) else None
+    return isinstance(target, str) and (digits_of(target) or target) == (digits_of(number) or number)
 
 
 def call(server: Server, sip: str, number: str, talk_s: float) -> str:

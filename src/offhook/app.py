@@ -16,7 +16,7 @@ from offhook import __version__
 from offhook.accounts.access_keys import AccessKeys
 from offhook.accounts.agents import Agents
 from offhook.accounts.authentication import Authenticator
-from offhook.accounts.customers import Customers, owner_of_number
+from offhook.accounts.customers import Customers
 from offhook.accounts.deletions import Deletions
 from offhook.accounts.first_customer import Credentials, create_first_customer
 from offhook.accounts.passwords import Passwords
@@ -54,9 +54,10 @@ from offhook.switch.asterisk.switch import NAME as SWITCH_NAME
 from offhook.switch.asterisk.switch import AsteriskSwitch
 from offhook.switch.asterisk.watch import AsteriskWatch
 from offhook.telephony.calls import CallService
+from offhook.telephony.flows import Flows
 from offhook.telephony.no_switch import NoCalls, end_open_calls
-from offhook.telephony.nouns import COMMAND_TYPE, NOUNS
-from offhook.telephony.settings import CallSettings
+from offhook.telephony.nouns import COMMAND_TYPE, NOUNS, waits_for
+from offhook.telephony.numbers import Numbers, make_first_numbers, number_that_takes_calls, route_of
 from offhook.web.app import create_app
 from offhook.web.limits import Rate
 from offhook.web.server import WebServer, listen
@@ -70,10 +71,14 @@ _READY_POLL_S = 0.05
 
 
 class Opened(msgspec.Struct, frozen=True):
-    """Where a node can be reached: the URL of its API, and HOST:PORT where local programs may call ("": nowhere)."""
+    """Where a node can be reached: the URL of its API, and HOST:PORT where local programs may call ("": nowhere).
+
+    `number` is one that takes calls ("": none).
+    """
 
     url: str
     sip: str
+    number: str
     allows_loopback: bool
 
 
@@ -104,6 +109,8 @@ class Node:
     async def open(self) -> Opened:
         """Add every service, in order. Raises MisconfiguredError; leaving the supervisor stops what was added."""
         settings, supervisor = self._settings, self._supervisor
+        for name in settings.retired:
+            log.warning("settings.retired", setting=name)
         listening = listen(settings.server.host, settings.server.port)
         try:
             store = self._store = await supervisor.add(
@@ -127,6 +134,8 @@ class Node:
             authenticator = Authenticator(store, tokens, passwords, _throttle_limits(settings))
             customers = Customers(store, passwords, policy)
             await supervisor.add(Deletions(customers), restart=True)
+            runner = Runner(store)
+            calls = await self._take_calls(asterisk, store, runner)
             services = Services(
                 settings=_web_settings(settings),
                 store=store,
@@ -137,7 +146,9 @@ class Node:
                 tester=SampleSender(store, sender, _USER_AGENT),
                 delivering=engine,
                 log=EventLog(store),
-                calls=await self._take_calls(asterisk, store),
+                calls=calls,
+                flows=Flows(store, runner, policy),
+                numbers=Numbers(runner),
                 readiness=self,
                 registry=registry,
             )
@@ -146,7 +157,7 @@ class Node:
             raise
         await supervisor.add(WebServer(create_app(services), listening))
         self._is_open = True
-        return Opened(_url(settings), self._sip(), policy.allow_loopback)
+        return Opened(_url(settings), self._sip(), await number_that_takes_calls(store), policy.allow_loopback)
 
     async def ready(self) -> None:
         """Return once nothing is missing, as `/readyz` has it."""
@@ -180,9 +191,9 @@ class Node:
         return self._asterisk.sip if self._asterisk is not None and takes_calls else ""
 
     async def _first_start(self, store: Store) -> None:
-        if await store.read(count_customers):
-            return
-        self._note_credentials(await create_first_customer(store, Passwords(), self._keep_credentials))
+        if not await store.read(count_customers):
+            self._note_credentials(await create_first_customer(store, Passwords(), self._keep_credentials))
+        await make_first_numbers(store, self._settings.switch.ring_time, self._settings.switch.greeting)
 
     async def _find_asterisk(self) -> AriEndpoint | None:
         """The Asterisk that the settings ask for, or one of our own; None: without."""
@@ -205,10 +216,9 @@ class Node:
         await self._supervisor.add(self._asterisk, restart=True)
         return self._asterisk.endpoint
 
-    async def _take_calls(self, asterisk: AriEndpoint | None, store: Store) -> CallControl:
-        runner = Runner(store)
+    async def _take_calls(self, asterisk: AriEndpoint | None, store: Store, runner: Runner) -> CallControl:
         lanes = Lanes(store, runner)
-        timers = Timers(store, runner)
+        timers = Timers(store, runner, waits_for)
         if asterisk is None:
             await end_open_calls(store)
             control = NoCalls(runner, lanes, timers, SWITCH_NAME)
@@ -216,8 +226,7 @@ class Node:
             return control
         switch = AsteriskSwitch(asterisk, store.now)
         lanes.register(ToSwitch, switch)
-        settings = CallSettings(ring_time=self._settings.switch.ring_time, greeting=self._settings.switch.greeting)
-        calls = CallService(store, runner, lanes, timers, switch, partial(owner_of_number, store), settings)
+        calls = CallService(store, runner, lanes, timers, switch, partial(route_of, store))
         await self._run(runner, lanes, timers)
         # The calls are stopped first, while the switch can still be told to end them.
         self._switch = await self._supervisor.add(switch, restart=True)

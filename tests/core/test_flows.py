@@ -370,14 +370,25 @@ def test_a_flow_that_a_number_runs_is_not_deleted() -> None:
     assert refusal(calls.ask("flow", MENU, Delete(), CUSTOMER)).status == 404
 
 
+def test_a_number_runs_only_flows_that_are_there() -> None:
+    calls = made(Calls())
+    refused = refusal(numbered(calls, ALONE, "+15559876543", flow_id=OTHER))
+    assert (refused.status, refused.field) == (400, "call_flow_id")
+    assert calls.rows.get("number", ALONE) is None
+    assert numbered(calls, ALONE, "+15559876543").is_done
+    refused = refusal(calls.ask("number", ALONE, number.Change(message_flow_id=OTHER), CUSTOMER))
+    assert (refused.status, refused.field) == (400, "message_flow_id")
+    assert calls.ask("number", ALONE, number.Change(message_flow_id=MENU), CUSTOMER).is_done
+
+
 def test_a_number_is_one_customers_however_it_is_written() -> None:
     calls = Calls()
-    assert numbered(calls, ALONE, "+15559876543").is_done
-    refused = refusal(numbered(calls, MENU, "15559876543", customer=OTHER))
+    assert numbered(calls, ALONE, "+15559876543", flow_id=NIL_UUID).is_done
+    refused = refusal(numbered(calls, MENU, "15559876543", flow_id=NIL_UUID, customer=OTHER))
     assert (refused.status, refused.reason, refused.field) == (409, "ALREADY_EXISTS", "number")
     assert calls.rows.get("number", MENU) is None
     calls.ask("number", ALONE, Delete(), CUSTOMER)
-    assert numbered(calls, MENU, "15559876543", customer=OTHER).is_done
+    assert numbered(calls, MENU, "15559876543", flow_id=NIL_UUID, customer=OTHER).is_done
 
 
 def test_two_who_want_one_number_in_one_group_do_not_both_get_it() -> None:

@@ -16,6 +16,7 @@ from offhook.domain.switch.commands import HangUp, SwitchCommand, ToSwitch
 from offhook.domain.switch.inputs import ChannelArrived, ChannelGone, SwitchConnected, SwitchInput, SwitchLost
 from offhook.store.commit.change import unknown_end
 from offhook.store.commit.port import Row
+from offhook.telephony.nouns import waits_for
 from tests.core.asterisk import Asterisk
 from tests.core.calls import CUSTOMER, NOUNS, SWITCH, arrived
 from tests.core.story import call_of
@@ -90,6 +91,7 @@ class Line:
             runner={"first_pause": ms(1), "longest_pause": ms(4)},
             lanes={"first_pause": ms(1), "longest_pause": ms(4)},
             timers={"look_again": ms(5)},
+            waits_for=waits_for,
         )
         self._out_of_sight()
         await self.process.start()
@@ -228,7 +230,7 @@ class Line:
     def _out_of_sight(self) -> None:
         self.asterisk.told.clear()
         self.process.lanes.close(SWITCH)
-        self.process.timers.hold("call")
+        self.process.timers.hold(SWITCH)
 
     async def _reconcile(self) -> None:
         await self.process.runner.tell_and_wait()
@@ -246,7 +248,7 @@ class Line:
                 self._hear(ChannelArrived(self.asterisk.caller(channel_id)))
         await self.process.runner.tell_and_wait()
         self.process.lanes.open(SWITCH)
-        self.process.timers.release("call")
+        self.process.timers.release(SWITCH)
 
     def _hear(self, told: SwitchInput) -> None:
         assert not isinstance(told, SwitchConnected | SwitchLost), "the model's wire is cut and mended by hand"

@@ -12,6 +12,7 @@ from offhook.running.lanes import Lanes
 from offhook.running.port import Carrier
 from offhook.running.runner import Runner
 from offhook.running.timers import Timers
+from offhook.store.commit.port import Row
 from offhook.store.commit.unit import Result
 from tests.running.unsteady import UnsteadyDatabase
 
@@ -32,6 +33,7 @@ class Process:
         runner: dict[str, timedelta] | None = None,
         lanes: dict[str, timedelta] | None = None,
         timers: dict[str, timedelta] | None = None,
+        waits_for: Callable[[Row], str] = lambda row: row.kind,
     ) -> None:
         self.database = database
         self.store = database.store()
@@ -41,7 +43,8 @@ class Process:
         fast = {"first_pause": ms(2), "longest_pause": ms(20), "stop_patience": ms(500), "read_pause": ms(5)}
         self.lanes = Lanes(self.store, self.runner, **{**fast, **(lanes or {})})
         self.lanes.register(command_type, carrier)
-        self.timers = Timers(self.store, self.runner, **{"look_again": ms(20), "read_pause": ms(5), **(timers or {})})
+        quick = {"look_again": ms(20), "read_pause": ms(5), **(timers or {})}
+        self.timers = Timers(self.store, self.runner, waits_for, **quick)
         self._tasks: dict[Service, asyncio.Task[None]] = {}
 
     async def start(self) -> Process:

@@ -103,9 +103,9 @@ async def test_what_is_over_has_no_timers(database: MemoryDatabase, begin: Begin
     await until(lambda: process.timers.row_count == 0, "none is kept")
 
 
-async def test_held_kinds_wait_and_the_others_go(database: MemoryDatabase, begin: Begin) -> None:
+async def test_what_waits_for_what_is_away_is_held_and_the_others_go(database: MemoryDatabase, begin: Begin) -> None:
     process = await begin()
-    process.timers.hold("other", "third")
+    process.timers.hold("other")
     now = database.clock.now
     await process.tell(to("o", Make(), kind="other"))
     await process.tell(to("o", sets(bell=now), kind="other"))

@@ -95,7 +95,7 @@ SCENARIOS = {
     + _request("ACK", 1, to_tag=_TO_TAG, branch="[branch-6]"),
     **{
         f"refused_{code}": _refused_with(code) + _request("ACK", 1, to_tag=_TO_TAG, branch="[branch-5]")
-        for code in (401, 403, 486, 503, 603)
+        for code in (401, 403, 404, 486, 503, 603)
     },
     # Puts the call on hold (RFC 3264, 8.4), and vanishes.
     "falls_silent_on_hold": _INVITE

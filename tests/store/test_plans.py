@@ -23,7 +23,7 @@ from offhook.domain.step import Lookup
 from offhook.domain.switch.commands import SwitchCommand
 from offhook.flows.activeflow import ACTIVEFLOW
 from offhook.store.commit.destination_rows import destinations_with_pending
-from offhook.store.commit.rows import GroupRows, Tables
+from offhook.store.commit.rows import GroupRows, Tables, Wanted
 from offhook.store.commit.transaction import Transaction
 from offhook.store.database.database import Database
 from offhook.store.database.prepared import Prepared
@@ -97,12 +97,12 @@ READS: dict[str, tuple[Callable[[sa.Connection, str, str], object], str]] = {
     "open rows": (lambda c, _, e: TABLES.open(c), "activeflows_open"),
     "due rows": (lambda c, _, e: TABLES.due(c, SINCE), "activeflows_due"),
     "rows of a customer": (
-        lambda c, customer, e: TABLES.page(c, "activeflow", customer, before=None, page_size=9),
+        lambda c, customer, e: TABLES.page(c, "activeflow", customer, Wanted(9)),
         "activeflows_customer",
     ),
     "rows of a customer, next page": (
         lambda c, customer, e: TABLES.page(
-            c, "activeflow", customer, before=Place(1_777_712_400_000_000, 5), page_size=9
+            c, "activeflow", customer, Wanted(9), before=Place(1_777_712_400_000_000, 5)
         ),
         "activeflows_customer",
     ),

@@ -20,6 +20,7 @@ from offhook.domain.switch.inputs import ChannelGone
 from offhook.domain.times import to_us
 from offhook.store.commit.committed import Committed
 from offhook.store.commit.port import Row
+from offhook.store.commit.rows import Wanted
 from offhook.store.commit.unit import Unit
 from offhook.store.database.database import Database, _alembic_config
 from offhook.store.queries import customers
@@ -86,7 +87,7 @@ async def test_nothing_of_them_is_lost_and_the_open_ones_are_open(upgraded: Stor
     tables = upgraded.tables
 
     def look(connection: sa.Connection) -> tuple[list[Row], list[Any], list[Any]]:
-        page = tables.page(connection, "call", CUSTOMER, before=None, page_size=10)
+        page = tables.page(connection, "call", CUSTOMER, Wanted(10))
         return tables.open(connection), page.found, list(tables.unreadable(connection))
 
     opened, listed, unreadable = await upgraded.read(look)

@@ -13,14 +13,17 @@ import pytest
 import sqlalchemy as sa
 
 from offhook.domain.catalogue.call import Call
+from offhook.domain.catalogue.fields import Action
 from offhook.domain.delivery.signature import new_secret
-from offhook.domain.ids import new_uuid
+from offhook.domain.ids import NIL_UUID, new_uuid
 from offhook.domain.switch.commands import ToSwitch
+from offhook.flows.greeting import greeting
 from offhook.node.service import Service
 from offhook.running.lanes import Lanes
 from offhook.running.runner import Runner
 from offhook.running.timers import Timers
 from offhook.store.commit.committed import Committed
+from offhook.store.commit.rows import Wanted
 from offhook.store.commit.transaction import Transaction
 from offhook.store.database.database import Database
 from offhook.store.queries.customers import add_customer, oldest_active_customer
@@ -28,14 +31,15 @@ from offhook.store.store import Store
 from offhook.switch.asterisk.ari import AriEndpoint
 from offhook.switch.asterisk.switch import AsteriskSwitch
 from offhook.telephony.calls import CallService
-from offhook.telephony.nouns import COMMAND_TYPE, NOUNS
+from offhook.telephony.nouns import COMMAND_TYPE, NOUNS, waits_for
+from offhook.telephony.numbers import NoRoute, Route
 from offhook.telephony.settings import CallSettings
 from tests.databases import sqlite_database
 from tests.running import Running
 from tests.sipp.switches import SharedAsterisk, eventually
 
-QUICK = CallSettings(ring_time=timedelta(seconds=0.3))
-PATIENT = CallSettings(ring_time=timedelta(seconds=30))
+QUICK = greeting(timedelta(seconds=0.3), "hello-world")
+PATIENT = greeting(timedelta(seconds=30), "hello-world")
 
 
 @pytest.fixture(scope="session")
@@ -48,10 +52,13 @@ def asterisk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedAsteris
 class Node:
     """What one server would run, on a database that a later one may open again."""
 
-    def __init__(self, store: Store, endpoint: AriEndpoint, customer_id: str, running: Running) -> None:
+    def __init__(
+        self, store: Store, endpoint: AriEndpoint, customer_id: str, running: Running, actions: tuple[Action, ...]
+    ) -> None:
         self.store = store
         self.customer_id = customer_id
         self.running = running
+        self.actions = actions
         self.takes_calls = True
         self.events: list[tuple[str, dict[str, Any]]] = []
         """Those of calls: type and data."""
@@ -59,12 +66,12 @@ class Node:
         store.subscribe(self._note)
         self.runner = Runner(store)
         self.lanes = Lanes(store, self.runner)
-        self.timers = Timers(store, self.runner)
+        self.timers = Timers(store, self.runner, waits_for)
         self.switch = AsteriskSwitch(endpoint, store.now)
 
     async def start(self, settings: CallSettings) -> None:
         self.calls = CallService(
-            self.store, self.runner, self.lanes, self.timers, self.switch, self._owner_of_number, settings
+            self.store, self.runner, self.lanes, self.timers, self.switch, self._route_of, settings
         )
         self.lanes.register(ToSwitch, self.switch)
         for service in self.services:
@@ -95,12 +102,14 @@ class Node:
     async def all_calls(self) -> list[Call]:
         """What REST would list, newest first."""
         page = await self.store.read(
-            lambda connection: self.store.tables.page(connection, "call", self.customer_id, before=None, page_size=100)
+            lambda connection: self.store.tables.page(connection, "call", self.customer_id, Wanted(100))
         )
         return [state.call for state in page.found]
 
-    async def _owner_of_number(self, _: str) -> str | None:
-        return self.customer_id if self.takes_calls else None
+    async def _route_of(self, dialled: str) -> Route | NoRoute:
+        if not self.takes_calls:
+            return NoRoute("nobody has this number")
+        return Route(dialled, self.customer_id, NIL_UUID, self.actions)
 
     def _note(self, committed: Committed) -> None:
         for event in committed.events:
@@ -113,7 +122,12 @@ class Node:
 
 @contextlib.asynccontextmanager
 async def running_node(
-    database: Path | str, endpoint: AriEndpoint, settings: CallSettings = QUICK, *, takes_calls: bool = True
+    database: Path | str,
+    endpoint: AriEndpoint,
+    actions: tuple[Action, ...] = QUICK,
+    *,
+    settings: CallSettings | None = None,
+    takes_calls: bool = True,
 ) -> AsyncIterator[Node]:
     """A node that is connected, on a file or a URL. It ends gracefully, unless the test has killed it (see `die`)."""
     running = Running()
@@ -127,9 +141,9 @@ async def running_node(
 
     await store.write(create)
 
-    node = Node(store, endpoint, customer_id, running)
+    node = Node(store, endpoint, customer_id, running, actions)
     node.takes_calls = takes_calls
-    await node.start(settings)
+    await node.start(settings or CallSettings())
     try:
         await eventually(lambda: node.switch.is_connected, "the switch is connected")
         yield node

@@ -11,10 +11,11 @@ from typing import TypeVar
 import sqlalchemy as sa
 
 from offhook.domain.delivery.signature import new_secret
-from offhook.domain.ids import new_uuid
+from offhook.domain.ids import NIL_UUID, new_uuid
 from offhook.domain.step import Done, Outcome
 from offhook.domain.switch.commands import SwitchCommand, ToSwitch
 from offhook.domain.switch.inputs import Channel, ChannelArrived, ChannelGone, SwitchConnected, SwitchInput, SwitchLost
+from offhook.flows.greeting import greeting
 from offhook.running.lanes import Lanes
 from offhook.running.runner import Runner
 from offhook.running.timers import Timers
@@ -24,14 +25,16 @@ from offhook.store.queries.customers import add_customer
 from offhook.store.store import Store
 from offhook.switch.port import Listener
 from offhook.telephony.calls import CallService
-from offhook.telephony.nouns import COMMAND_TYPE, NOUNS
+from offhook.telephony.nouns import COMMAND_TYPE, NOUNS, waits_for
+from offhook.telephony.numbers import NoRoute, Route
 from offhook.telephony.settings import CallSettings
 from tests.running import Running
 
 T = TypeVar("T")
 SWITCH = "asterisk"
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
-PATIENT = CallSettings(ring_time=timedelta(seconds=30))
+PATIENT = CallSettings()
+ACTIONS = greeting(timedelta(seconds=30), "hello-world")
 
 
 class PlayedSwitch:
@@ -88,9 +91,9 @@ class Telephony:
         self.switch = PlayedSwitch()
         store.subscribe(self._note)
         runner = Runner(store)
-        lanes, timers = Lanes(store, runner), Timers(store, runner)
+        lanes, timers = Lanes(store, runner), Timers(store, runner, waits_for)
         lanes.register(ToSwitch, self.switch)
-        self.calls = CallService(store, runner, lanes, timers, self.switch, self._owner_of_number, settings)
+        self.calls = CallService(store, runner, lanes, timers, self.switch, self._route_of, settings)
         self.services = (runner, lanes, timers, self.calls)
 
     async def saw(self, type_: str, count: int = 1, patience_s: float = 40) -> None:
@@ -130,9 +133,11 @@ class Telephony:
         """As the store tells it when its writer is back."""
         self.store._deliver((), Committed(everything=True))
 
-    async def _owner_of_number(self, _: str) -> str | None:
+    async def _route_of(self, dialled: str) -> Route | NoRoute:
         await asyncio.sleep(self.owner_delay_s)
-        return self.customer_id if self.takes_calls else None
+        if not self.takes_calls:
+            return NoRoute("nobody has this number")
+        return Route(dialled, self.customer_id, NIL_UUID, ACTIONS)
 
     def _note(self, committed: Committed) -> None:
         self.types += [event.type for event in committed.events if event.subject.startswith("call/")]

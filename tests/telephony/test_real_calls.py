@@ -17,19 +17,21 @@ from offhook.domain.catalogue.activeflow import Activeflow
 from offhook.domain.catalogue.call import Call
 from offhook.domain.errors import NotFoundError
 from offhook.domain.ids import NIL_UUID, new_uuid
+from offhook.flows.greeting import greeting
 from offhook.running.lanes import Lanes
 from offhook.running.runner import Runner
 from offhook.running.timers import Timers
 from offhook.switch.asterisk.ari import AriClient
 from offhook.switch.asterisk.switch import NAME as SWITCH
 from offhook.telephony.no_switch import NoCalls, end_open_calls
+from offhook.telephony.nouns import waits_for
 from offhook.telephony.settings import CallSettings
 from tests.rounds import IS_LONG
 from tests.sipp.ear import listening
 from tests.sipp.phone import Phone, phone
 from tests.sipp.proxy import Proxy
 from tests.sipp.switches import SharedAsterisk, eventually, own_asterisk
-from tests.telephony.conftest import PATIENT, QUICK, Node, die, running_node
+from tests.telephony.conftest import PATIENT, Node, die, running_node
 
 ANSWERED = ["call_created", "call_ringing", "call_answered", "call_updated", "call_updated"]
 # It rings, is answered, hears the greeting, and then itself.
@@ -124,14 +126,14 @@ async def test_we_hang_up_while_it_rings(asterisk: SharedAsterisk, tmp_path: Pat
 
 async def test_a_call_that_nobody_takes_is_refused(asterisk: SharedAsterisk, tmp_path: Path) -> None:
     async with running_node(tmp_path / "db", asterisk.endpoint, takes_calls=False) as node:
-        async with phone("refused_503", asterisk.sip, tmp_path / "sipp") as p:
+        async with phone("refused_404", asterisk.sip, tmp_path / "sipp") as p:
             await p.done()
         assert node.types() == []
 
 
 async def test_more_callers_than_allowed_are_refused(asterisk: SharedAsterisk, tmp_path: Path) -> None:
     full = CallSettings(max_live_calls=0)
-    async with running_node(tmp_path / "db", asterisk.endpoint, full) as node:
+    async with running_node(tmp_path / "db", asterisk.endpoint, settings=full) as node:
         async with phone("refused_503", asterisk.sip, tmp_path / "sipp") as p:
             await p.done()
         assert node.types() == []
@@ -232,7 +234,7 @@ async def test_a_server_without_a_switch_ends_the_calls_of_before(asterisk: Shar
             assert before.types() == [*ANSWERED, "call_hungup"]
             # Asked for, it is over, and one that never was is not there: as with a phone system.
             runner = await before.running.add(Runner(before.store))
-            without = NoCalls(runner, Lanes(before.store, runner), Timers(before.store, runner), SWITCH)
+            without = NoCalls(runner, Lanes(before.store, runner), Timers(before.store, runner, waits_for), SWITCH)
             assert (await without.hang_up(before.customer_id, hungup["id"])).status == "hangup"
             with pytest.raises(NotFoundError):
                 await without.hang_up(before.customer_id, new_uuid())
@@ -241,7 +243,7 @@ async def test_a_server_without_a_switch_ends_the_calls_of_before(asterisk: Shar
 
 
 async def test_a_greeting_that_does_not_exist_and_no_ringing(asterisk: SharedAsterisk, tmp_path: Path) -> None:
-    hasty = CallSettings(ring_time=timedelta(0), greeting="no-such-sound")
+    hasty = greeting(timedelta(0), "no-such-sound")
     async with running_node(tmp_path / "db", asterisk.endpoint, hasty) as node:
         async with phone("caller_hangs_up", asterisk.sip, tmp_path / "sipp", pause_ms=500) as p:
             await p.done()
@@ -261,7 +263,7 @@ async def test_a_graceful_stop_ends_calls(asterisk: SharedAsterisk, tmp_path: Pa
 
 async def test_a_killed_server_goes_on_with_a_call_that_lives(asterisk: SharedAsterisk, tmp_path: Path) -> None:
     async with AsyncExitStack() as phones:
-        long = CallSettings(ring_time=timedelta(seconds=3))
+        long = greeting(timedelta(seconds=3), "hello-world")
         async with running_node(tmp_path / "db", asterisk.endpoint, long) as before:
             p = await phones.enter_async_context(phone("waits_for_bye", asterisk.sip, tmp_path / "sipp"))
             await before.saw("call_ringing")
@@ -369,9 +371,9 @@ async def test_a_dead_asterisk_ends_its_calls_once_and_is_back(tmp_path: Path) -
 async def test_a_switch_out_of_reach_for_too_long_leaves_no_call_open(asterisk: SharedAsterisk, tmp_path: Path) -> None:
     proxy = Proxy(asterisk.endpoint.url)
     await proxy.start()
-    impatient = msgspec.structs.replace(QUICK, lost_after=timedelta(seconds=0.5))
+    impatient = CallSettings(lost_after=timedelta(seconds=0.5))
     async with AsyncExitStack() as phones:
-        async with running_node(tmp_path / "db", proxy.endpoint_for(asterisk.endpoint), impatient) as node:
+        async with running_node(tmp_path / "db", proxy.endpoint_for(asterisk.endpoint), settings=impatient) as node:
             p = await phones.enter_async_context(phone("waits_for_bye", asterisk.sip, tmp_path / "sipp"))
             await node.saw("call_updated", 2)
             await proxy.stop()

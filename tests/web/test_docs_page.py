@@ -82,7 +82,15 @@ def test_every_body_has_an_example_and_it_is_taken(server: OffhookServer, person
     agent = person.request("POST", "/v1.0/agents", {"username": "b@bakery.example", "password": "long enough"})[1]
     key = person.request("POST", "/v1.0/accesskeys", {"name": "a"})[1]
     person.request("PUT", "/v1.0/customer", {"webhook_uri": receiver.uri})
-    places = {"{agent_id}": agent["id"], "{key_id}": key["id"], "{customer}": person.customer["id"]}
+    flow = person.request("POST", "/v1.0/flows", {})[1]
+    number = server.ask("POST", "/v1.0/numbers", {"number": "4711"})
+    places = {
+        "{agent_id}": agent["id"],
+        "{key_id}": key["id"],
+        "{customer}": person.customer["id"],
+        "{flow_id}": flow["id"],
+        "{number_id}": number["id"],
+    }
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             if "requestBody" not in operation:
@@ -93,7 +101,7 @@ def test_every_body_has_an_example_and_it_is_taken(server: OffhookServer, person
             filled = path
             for place, value in places.items():
                 filled = filled.replace(place, str(value))
-            token = server.token if path.startswith("/v1.0/customers") else person.token
+            token = server.token if path.startswith(("/v1.0/customers", "/v1.0/numbers")) else person.token
             status, answer = server.request(method.upper(), filled, example, token=token)
             assert 200 <= status < 300, (method, path, answer)
             if path == "/v1.0/customer":

@@ -91,6 +91,10 @@ ALWAYS_DONE = {
     "POST /v1.0/customers/{customer}/recover",
     "DELETE /v1.0/customers/{customer}",
     "POST /v1.0/events/{event_id}/resend",
+    "DELETE /v1.0/flows/{flow_id}",
+    "DELETE /v1.0/numbers/{number_id}",
+    "POST /v1.0/activeflows/{activeflow_id}/stop",
+    "DELETE /v1.0/activeflows/{activeflow_id}",
 }
 """Needs no luck with a body: if it is never done, it was not asked for in earnest."""
 
@@ -125,6 +129,12 @@ def new_thing(server: OffhookServer, name: str) -> str:
             return str(server.ask("POST", "/v1.0/accesskeys", {})["id"])
         case "event_id":
             return str(server.ask("POST", "/v1.0/events", {"type": "a", "subject": "wild/1", "data": {}})["ids"][0])
+        case "flow_id":
+            return str(server.ask("POST", "/v1.0/flows", {})["id"])
+        case "number_id":
+            return str(server.ask("POST", "/v1.0/numbers", {"number": f"+{secrets.randbelow(10**12)}{10}"})["id"])
+        case "activeflow_id":
+            return str(server.ask("POST", "/v1.0/activeflows", {"actions": [{"type": "block"}]})["id"])
         case "call_id":  # there is none without a phone system
             return NIL_UUID
     raise AssertionError(name)

@@ -157,11 +157,6 @@ class Customers:
         return await self._store.write(change) if found else []
 
 
-async def owner_of_number(store: Store, number: str) -> str | None:
-    """Whose calls those to a number are. Until customers have numbers, every number is the oldest active customer's."""
-    return await store.read(customers.oldest_active_customer)
-
-
 def _delete(tx: Transaction, customer_id: str) -> Customer:
     """What it is afterwards."""
     before = customers.get_customer(tx.reader, customer_id)

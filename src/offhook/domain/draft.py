@@ -7,7 +7,8 @@ from typing import Any, Generic, TypeVar
 
 from msgspec.structs import replace
 
-from offhook.domain.events.event import NewEvent
+from offhook.domain.catalogue.fields import Resource
+from offhook.domain.events.event import NewEvent, resource_event
 from offhook.domain.step import Command, Lookup, Refusal, Step, Tell
 
 S = TypeVar("S", bound=Any)
@@ -29,6 +30,18 @@ class Draft(Generic[S]):
     def change(self, **fields: Any) -> None:
         """Another value for some fields of the state."""
         self.state = replace(self.state, **fields)
+
+    def tell_of(self, event_type: str, kind: str, shown: Resource, activeflow_id: str) -> None:
+        """The event that a resource is as it is `shown`."""
+        self.events.append(
+            resource_event(
+                event_type,
+                shown,
+                customer_id=shown.customer_id,
+                subject=f"{kind}/{shown.id}",
+                activeflow_id=activeflow_id,
+            )
+        )
 
     def step(self) -> Step[S]:
         """The decision."""

@@ -24,6 +24,19 @@ class Entry(NamedTuple):
 Index = Callable[[S], Iterable[Entry]]
 """Where a state stands in an index: nowhere, once, or under several keys. Pure, and cheap: it runs at each write."""
 
+
+def never(state: Any) -> bool:
+    """Of most nouns nothing is hidden."""
+    del state
+    return False
+
+
+def nothing(state: Any) -> str:
+    """What the timers of most nouns wait for."""
+    del state
+    return ""
+
+
 _NO_INDEXES: Mapping[str, Index[Any]] = MappingProxyType({})
 
 
@@ -36,6 +49,8 @@ class Noun(msgspec.Struct, Generic[S], frozen=True, kw_only=True):
     `forgives` are inputs that a final row answers with its state; any other from REST is a 409.
     `customer_of` is "" for rows that belong to no customer (a carrier's), which may be told by any unit.
     `indexes` are what `Step.lookup` may name. A final row is in none.
+    `is_hidden` says whether REST shows a row no more (it was deleted).
+    `waits_for` names what has to be within reach for a row's timers to go (a switch), "" if nothing.
     `lives` says whether something happens by itself while it is not final: only then has a start to take its rows up.
     """
 
@@ -48,6 +63,8 @@ class Noun(msgspec.Struct, Generic[S], frozen=True, kw_only=True):
     creates: tuple[type, ...]
     forgives: tuple[type, ...] = ()
     indexes: Mapping[str, Index[S]] = _NO_INDEXES
+    is_hidden: Callable[[S], bool] = never
+    waits_for: Callable[[S], str] = nothing
     lives: bool = True
 
 

@@ -24,7 +24,6 @@ from msgspec.structs import replace
 from offhook.domain.catalogue.activeflow import Activeflow
 from offhook.domain.catalogue.fields import NO_ACTION, Action
 from offhook.domain.draft import Draft
-from offhook.domain.events.event import resource_event
 from offhook.domain.ids import NIL_UUID
 from offhook.domain.inputs import call, flow
 from offhook.domain.inputs.activeflow import (
@@ -39,8 +38,9 @@ from offhook.domain.inputs.activeflow import (
     StopAsked,
     Typed,
 )
-from offhook.domain.noun import Noun
-from offhook.domain.step import Broken, Delete, Due, Found, Lookup, Refusal, Step, Tell
+from offhook.domain.noun import Entry, Noun
+from offhook.domain.resources import missing
+from offhook.domain.step import Broken, Delete, Due, Found, Lookup, Refusal, Step, Tell, made_id
 from offhook.domain.times import rfc3339
 from offhook.flows.doing import doing_of, lasts
 from offhook.flows.execution import Begun, Execution, Known, advance, pushed, started
@@ -54,6 +54,14 @@ _MAX_EXECUTED_BYTES = 196_608
 _MAX_DIGITS = 1_000
 _FETCH_PATIENCE = timedelta(seconds=5)
 _MAX_TURNS_A_UNIT = 25
+RUNNING_OR_ENDED = ("running", "ended")
+"""What the status is."""
+RUNNING = "running"
+"""The index by which a customer's activeflows without a call are found that run."""
+MAX_RUNNING = 1_000
+"""So many of them can be asked for at most."""
+MAX_COMPLETE_COUNT = 5
+"""So many run one after another, each as the one before has ended, at most."""
 _DIGIT_PAUSE = timedelta(seconds=5)
 _IN_FLOW = "voipbin.activeflow."
 
@@ -82,6 +90,8 @@ class Digits(msgspec.Struct, frozen=True):
 class ActiveflowState(msgspec.Struct, frozen=True, kw_only=True):
     """An activeflow. `turn` counts the actions that were begun; `known` are the system's variables.
 
+    `switch` is where its call is, "" without one. `complete_count`: it runs as that many before it, in a row, ended.
+
     `is_halted`: nothing new is begun. `is_left`: the present action is over, and among the executed ones. `digits` are
     awaited by the present action; `has_fresh_digits`: what was typed was not used up by an action yet, so that more is
     added to it. `unit_at` and `unit_turns`: how many actions were begun at that very moment.
@@ -90,6 +100,8 @@ class ActiveflowState(msgspec.Struct, frozen=True, kw_only=True):
     activeflow: Activeflow
     execution: Execution
     known: dict[str, str] = {}
+    switch: str = ""
+    complete_count: int = 0
     call_status: str = ""
     turn: int = 0
     is_halted: bool = False
@@ -103,7 +115,7 @@ class ActiveflowState(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def has_call(self) -> bool:
         """Whether it runs beside a call."""
-        return self.activeflow.reference_type == "call"
+        return self.switch != ""
 
 
 class _Draft(Draft[ActiveflowState]):
@@ -113,15 +125,7 @@ class _Draft(Draft[ActiveflowState]):
 
     def tell_customer(self, event_type: str) -> None:
         shown = self.state.activeflow
-        self.events.append(
-            resource_event(
-                event_type,
-                shown,
-                customer_id=shown.customer_id,
-                subject=f"activeflow/{shown.id}",
-                activeflow_id=shown.id,
-            )
-        )
+        self.tell_of(event_type, KIND, shown, shown.id)
 
     def tell_call(self, told: call.Begin | call.FlowEnded) -> None:
         if self.state.has_call:
@@ -156,6 +160,8 @@ def decide(state: ActiveflowState | None, told: Input, now: datetime) -> Step[Ac
         return _started(told, now)
     draft = _Draft(state, now)
     match told:
+        case Found(lookup=lookup, ids=ids) if is_final(state):
+            _complete(draft, lookup, ids)
         case CallEnded():
             _end(draft)
         case Delete():
@@ -234,27 +240,39 @@ ACTIVEFLOW: Noun[ActiveflowState] = Noun(
     broken=broken,
     customer_of=lambda state: state.activeflow.customer_id,
     creates=(Start,),
+    indexes={RUNNING: lambda state: () if state.has_call else (Entry(state.activeflow.customer_id),)},
+    is_hidden=lambda state: state.activeflow.tm_delete is not None,
+    waits_for=lambda state: state.switch,
 )
 """The activeflow in the registry."""
 
 
 def _started(told: Start, now: datetime) -> Step[ActiveflowState]:
-    has_call = told.call_id != NIL_UUID
     shown = Activeflow(
         id=told.id,
         customer_id=told.customer_id,
         flow_id=told.flow_id,
         status="running",
-        reference_type="call" if has_call else "api",
+        reference_type="api" if told.call_id == NIL_UUID else "call",
         reference_id=told.call_id,
+        reference_activeflow_id=told.reference_activeflow_id,
+        on_complete_flow_id=told.on_complete_flow_id,
         current_action=NO_ACTION,
         executed_actions=[],
         tm_create=rfc3339(now),
     )
-    execution = started(told.actions, told.variables)
-    draft = _Draft(ActiveflowState(activeflow=shown, execution=execution, known=dict(told.known)), now)
+    state = ActiveflowState(
+        activeflow=shown,
+        execution=started(told.actions, told.variables),
+        known=dict(told.known),
+        switch=told.switch,
+        complete_count=told.complete_count,
+    )
+    draft = _Draft(state, now)
     draft.tell_customer("activeflow_created")
-    if not has_call:
+    if told.is_asked:
+        draft.lookup = Lookup(KIND, RUNNING, shown.customer_id, MAX_RUNNING + 1)
+    elif not state.has_call:
         _go_on(draft)
     return draft.step()
 
@@ -289,7 +307,7 @@ def _known(state: ActiveflowState, now: datetime) -> Known:
         f"{_IN_FLOW}reference_type": shown.reference_type,
         f"{_IN_FLOW}reference_id": shown.reference_id,
         f"{_IN_FLOW}reference_activeflow_id": shown.reference_activeflow_id,
-        f"{_IN_FLOW}complete_count": "0",
+        f"{_IN_FLOW}complete_count": str(state.complete_count),
     }
     return Known({**state.known, **own}, state.call_status if state.has_call else "", now)
 
@@ -375,7 +393,13 @@ def _use_digits(draft: _Draft) -> None:
 
 
 def _found(draft: _Draft, lookup: Lookup, ids: tuple[str, ...]) -> None:
-    if ids:
+    if lookup.kind == KIND:
+        if len(ids) > MAX_RUNNING:
+            message = f"{MAX_RUNNING} activeflows of this customer run already: stop some, or wait for their end."
+            draft.refused = Refusal(429, "RATE_LIMIT_EXCEEDED", message)
+        else:
+            _go_on(draft)
+    elif ids:
         wanted = flow.Wanted(draft.state.activeflow.id, draft.state.turn)
         draft.tells.append(Tell(flow.KIND, ids[0], wanted))
     else:
@@ -411,17 +435,46 @@ def _end(draft: _Draft) -> None:
     """The execution is over. `current_action` stays as it was, and is among the executed ones."""
     _leave(draft)
     draft.show(status="ended")
-    # What is over needs its actions no more, and its row can only become smaller: its end can always be kept.
-    draft.change(is_halted=True, execution=Execution(stack=()), known={})
+    draft.change(is_halted=True)
     draft.tell_customer("activeflow_deleted")
+    shown = draft.state.activeflow
+    is_last = draft.state.complete_count == MAX_COMPLETE_COUNT
+    if shown.on_complete_flow_id == NIL_UUID or shown.tm_delete is not None or is_last:
+        _forget(draft)
+    else:
+        draft.lookup = Lookup(flow.KIND, flow.BY_ID, flow.place_of(shown.customer_id, shown.on_complete_flow_id), 1)
+
+
+def _complete(draft: _Draft, lookup: Lookup, ids: tuple[str, ...]) -> None:
+    """It is over, and this flow runs next, if it is there."""
+    state = draft.state
+    shown = state.activeflow
+    for flow_id in ids:
+        start = Start(
+            id=made_id(shown.id, state.complete_count),
+            customer_id=shown.customer_id,
+            call_id=shown.reference_id,
+            actions=(),
+            flow_id=flow_id,
+            known=state.known,
+            variables=state.execution.variables,
+            reference_activeflow_id=shown.id,
+            complete_count=state.complete_count + 1,
+        )
+        draft.tells.append(Tell(lookup.kind, flow_id, flow.RunNext(start)))
+    _forget(draft)
+
+
+def _forget(draft: _Draft) -> None:
+    """What is over needs its actions no more, and its row can only become smaller: its end can always be kept."""
+    draft.change(execution=Execution(stack=()), known={})
 
 
 def _delete(draft: _Draft) -> None:
     """One that runs ends, and its call with it; it is hidden from then on."""
     if draft.state.activeflow.tm_delete is not None:
-        message = f"There is no activeflow {draft.state.activeflow.id}."
-        draft.refused = Refusal(404, "ACTIVEFLOW_NOT_FOUND", message, "id")
+        draft.refused = missing(KIND, draft.state.activeflow.id)
         return
+    draft.change(activeflow=replace(draft.state.activeflow, tm_delete=rfc3339(draft.now)))
     if not is_final(draft.state) and not draft.state.is_halted:
         _finish(draft)
-    draft.change(activeflow=replace(draft.state.activeflow, tm_delete=rfc3339(draft.now)))

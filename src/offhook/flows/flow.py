@@ -13,12 +13,13 @@ from offhook.domain.catalogue.fields import Action, Resource, Time, Uuid
 from offhook.domain.draft import Draft
 from offhook.domain.ids import NIL_UUID
 from offhook.domain.inputs import activeflow, number
-from offhook.domain.inputs.flow import BY_ID, KIND, Change, Make, Wanted, place_of
+from offhook.domain.inputs.flow import BY_ID, KIND, Change, Make, RunNext, Wanted, place_of
 from offhook.domain.noun import Entry, Noun
+from offhook.domain.resources import changed, deleted, missing
 from offhook.domain.step import Broken, Delete, Found, Lookup, Refusal, Step, Tell
 from offhook.domain.times import rfc3339
 
-Input = Make | Change | Wanted | Found | Delete
+Input = Make | Change | Wanted | RunNext | Found | Delete
 """What a flow can be told."""
 
 
@@ -28,7 +29,7 @@ class Flow(Resource, frozen=True, kw_only=True):
     type: Annotated[Literal["flow"], Meta(description="What it is for.")] = "flow"
     name: Annotated[str, Meta(description="A name of your own.")] = ""
     detail: Annotated[str, Meta(description="A remark of your own.")] = ""
-    actions: Annotated[list[Action], Meta(description="What it does, in order.")]
+    actions: Annotated[tuple[Action, ...], Meta(description="What it does, in order.")]
     on_complete_flow_id: Annotated[Uuid, Meta(description="The flow that runs when it has ended.")] = NIL_UUID
     tm_create: Annotated[Time, Meta(description="When it was made.")]
     tm_update: Annotated[Time | None, Meta(description="When it last changed.")] = None
@@ -49,21 +50,24 @@ def decide(state: FlowState | None, told: Input, now: datetime) -> Step[FlowStat
     draft = Draft(state, now)
     match told:
         case Change():
-            draft.change(flow=_changed(state.flow, told, now))
+            draft.change(flow=changed(state.flow, told, now))
         case Wanted(activeflow_id=activeflow_id, turn=turn):
-            fetched = activeflow.Fetched(turn, tuple(state.flow.actions))
+            fetched = activeflow.Fetched(turn, state.flow.actions)
             draft.tells.append(Tell(activeflow.KIND, activeflow_id, fetched))
+        case RunNext(start=start):
+            started = replace(start, actions=state.flow.actions, on_complete_flow_id=state.flow.on_complete_flow_id)
+            draft.tells.append(Tell(activeflow.KIND, start.id, started))
         case Delete():
             # Which numbers name it is known by their index only.
             if state.flow.tm_delete is not None:
-                draft.refused = _missing(state.flow.id)
+                draft.refused = missing(KIND, state.flow.id)
             else:
                 draft.lookup = Lookup(number.KIND, number.BY_FLOW, state.flow.id, 1)
         case Found(ids=ids):
             if ids:
                 draft.refused = _in_use(state.flow.id, ids[0])
             else:
-                draft.change(flow=replace(state.flow, tm_delete=rfc3339(now)))
+                draft.change(flow=deleted(state.flow, now))
         case Make():
             pass
         case _:
@@ -79,7 +83,7 @@ def is_final(state: FlowState) -> bool:
 def broken(state: FlowState, told: Broken, now: datetime) -> Step[FlowState]:
     """Nothing of a flow runs by itself: there is nothing to end but the flow."""
     del told
-    return Step(FlowState(replace(state.flow, tm_delete=rfc3339(now))))
+    return Step(FlowState(deleted(state.flow, now)))
 
 
 FLOW: Noun[FlowState] = Noun(
@@ -90,6 +94,7 @@ FLOW: Noun[FlowState] = Noun(
     broken=broken,
     customer_of=lambda state: state.flow.customer_id,
     creates=(Make,),
+    is_hidden=is_final,
     indexes={BY_ID: lambda state: (Entry(place_of(state.flow.customer_id, state.flow.id)),)},
     lives=False,
 )
@@ -102,22 +107,10 @@ def _made(told: Make, now: datetime) -> Flow:
         customer_id=told.customer_id,
         name=told.name,
         detail=told.detail,
-        actions=list(told.actions),
+        actions=told.actions,
         on_complete_flow_id=told.on_complete_flow_id,
         tm_create=rfc3339(now),
     )
-
-
-def _changed(flow: Flow, told: Change, now: datetime) -> Flow:
-    given = {name: value for name, value in msgspec.structs.asdict(told).items() if value is not None}
-    if "actions" in given:
-        given["actions"] = list(given["actions"])
-    changed = replace(flow, **given)
-    return flow if changed == flow else replace(changed, tm_update=rfc3339(now))
-
-
-def _missing(flow_id: str) -> Refusal:
-    return Refusal(404, "FLOW_NOT_FOUND", f"There is no flow {flow_id}.", "id")
 
 
 def _in_use(flow_id: str, number_id: str) -> Refusal:

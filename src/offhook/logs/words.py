@@ -146,7 +146,7 @@ WORDS: Mapping[str, Words] = {
     "switch.missing": Words("There is no phone system.", "{hint}."),
     # Calls
     "call.not_opened": Words("It could not be found out whose number was dialled.", _BUG),
-    "call.refused": Words("A caller was turned away: nobody takes calls to that number."),
+    "call.refused": Words("A caller of {dialled} was turned away: {reason}.", "The numbers: GET /v1.0/numbers"),
     "call.still_open": Words(
         "{call_count} calls could not be ended in time.", "The next start finds out what became of them."
     ),
@@ -189,6 +189,11 @@ WORDS: Mapping[str, Words] = {
     "running.request_given_up": Words("{command} did not end in time and was given up."),
     "running.write_failed": Words("What happened ({count} things) could not be written.", _BUG),
     "running.write_postponed": Words("What happened ({count} things) cannot be written yet: {error}", _SPACE),
+    # Settings
+    "settings.retired": Words(
+        "The setting {setting} means nothing any more: the flow Greeting says it.",
+        "Change the flow, and remove the setting.",
+    ),
     # The database
     "store.abandoned": Words(
         "The database does not answer.", "What it had not answered may be lost; whoever asked was told so."

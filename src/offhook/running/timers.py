@@ -4,6 +4,8 @@ Theory of operation. Only timers that are due within ten minutes are here; every
 and commits keep them current. What is due is measured by the store's clock, by which rows are decided; what is waited
 by the loop's, and never for long, so that a clock which is set loses nothing.
 
+What a row's timers wait for (`waits_for`: its switch) may be out of reach: then they are held until it is back.
+
 A timer that was told is not told again before its row is seen to have changed; where nothing comes of it, once more
 with the next reading.
 """
@@ -13,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -41,18 +43,22 @@ Timer = tuple[str, datetime]
 
 
 class _Armed:
-    """A row's timers. `told` are those that were told; True once that was decided and the row had not changed."""
+    """A row's timers. `told` are those that were told; True once that was decided and the row had not changed.
 
-    __slots__ = ("change_count", "timers", "told")
+    `waits_for` is what has to be within reach for them to go.
+    """
+
+    __slots__ = ("change_count", "timers", "told", "waits_for")
 
     def __init__(self) -> None:
+        self.waits_for = ""
         self.timers: Mapping[str, datetime] = {}
         self.told: dict[Timer, bool] = {}
         self.change_count = 0
 
-    def change(self, timers: Mapping[str, datetime]) -> None:
+    def change(self, timers: Mapping[str, datetime], waits_for: str) -> None:
         """Take over what the row has now."""
-        self.timers = timers
+        self.timers, self.waits_for = timers, waits_for
         self.change_count += 1
         self.told = {timer: is_futile for timer, is_futile in self.told.items() if timers.get(timer[0]) == timer[1]}
 
@@ -67,12 +73,16 @@ class _Armed:
 
 
 class Timers(Follower):
-    """Tells what is due. `horizon`, `period` and `look_again` as above."""
+    """Tells what is due. `waits_for` says of a row what has to be within reach for its timers to go ("": nothing).
+
+    `horizon`, `period` and `look_again` as above.
+    """
 
     def __init__(
         self,
         store: Store,
         runner: Runner,
+        waits_for: Callable[[Row], str],
         *,
         horizon: timedelta = HORIZON,
         period: timedelta = PERIOD,
@@ -81,12 +91,14 @@ class Timers(Follower):
     ) -> None:
         super().__init__(store, read_pause)
         self._runner = runner
+        self._waits_for = waits_for
         self._horizon = horizon
         self._period_s = period.total_seconds()
         self._look_again_s = look_again.total_seconds()
         self._until = from_us(0)
-        self._rows: dict[str, dict[str, _Armed]] = {}
-        self._heaps: dict[str, list[tuple[datetime, str]]] = {}
+        self._rows: dict[Key, _Armed] = {}
+        # By what they wait for.
+        self._heaps: dict[str, list[tuple[datetime, Key]]] = {}
         self._decided: deque[tuple[Key, Timer, int, bool]] = deque()
         self._held: set[str] = set()
         self._read_at_s = 0.0
@@ -100,20 +112,20 @@ class Timers(Follower):
     @property
     def row_count(self) -> int:
         """How many rows have a timer that is due soon."""
-        return sum(map(len, self._rows.values()))
+        return len(self._rows)
 
     @property
     def place_count(self) -> int:
         """How many places in the queues they take, with those that mean nothing any more."""
         return sum(map(len, self._heaps.values()))
 
-    def hold(self, *kinds: str) -> None:
-        """Timers of these kinds wait until they are released. At first none do."""
-        self._held.update(kinds)
+    def hold(self, waited_for: str) -> None:
+        """Timers that wait for this do not go until they are released. At first all go."""
+        self._held.add(waited_for)
 
-    def release(self, *kinds: str) -> None:
-        """Timers of these kinds go, those that became due meanwhile at once."""
-        self._held.difference_update(kinds)
+    def release(self, waited_for: str) -> None:
+        """Timers that wait for this go, those that became due meanwhile at once."""
+        self._held.discard(waited_for)
         self._wake.set()
 
     async def run(self) -> None:
@@ -142,15 +154,12 @@ class Timers(Follower):
 
     def _take_snapshot(self, rows: Sequence[Row], touched: Collection[Key]) -> None:
         found = {(row.kind, row.id) for row in rows} | set(touched)
-        known = [(kind, row_id) for kind, armed in self._rows.items() for row_id in armed]
-        for key in known:
-            if key not in found:
-                self._forget(key)
+        for key in self._rows.keys() - found:
+            self._forget(key)
         for row in rows:
             armed = self._armed(row)
             armed.told = {timer: is_futile for timer, is_futile in armed.told.items() if not is_futile}
-            armed.change(row.document.timers)
-            self._put_in_heap((row.kind, row.id), armed)
+            self._change(row, armed)
 
     def _take(self, committed: Committed) -> None:
         for write in committed.changes:
@@ -158,48 +167,42 @@ class Timers(Follower):
             if due_at is None or due_at > self._until:
                 self._forget((row.kind, row.id))
             else:
-                armed = self._armed(row)
-                armed.change(row.document.timers)
-                self._put_in_heap((row.kind, row.id), armed)
+                self._change(row, self._armed(row))
+
+    def _change(self, row: Row, armed: _Armed) -> None:
+        armed.change(row.document.timers, self._waits_for(row))
+        self._put_in_heap((row.kind, row.id), armed)
 
     def _caught_up(self) -> None:
         pass
 
     def _armed(self, row: Row) -> _Armed:
-        rows = self._rows.setdefault(row.kind, {})
-        armed = rows.get(row.id)
-        if armed is None:
-            armed = rows[row.id] = _Armed()
-        return armed
+        return self._rows.setdefault((row.kind, row.id), _Armed())
 
     def _forget(self, key: Key) -> None:
-        rows = self._rows.get(key[0])
-        if rows is not None:
-            rows.pop(key[1], None)
+        self._rows.pop(key, None)
 
     def _put_in_heap(self, key: Key, armed: _Armed) -> None:
-        kind, row_id = key
         at = armed.next_at
         if at is None:
             return
-        heap = self._heaps.setdefault(kind, [])
-        heapq.heappush(heap, (at, row_id))
-        rows = self._rows[kind]
-        if len(heap) > 2 * len(rows) + _MAX_STALE:
-            live = [(one.next_at, row_id) for row_id, one in rows.items()]
-            heap[:] = [(at, row_id) for at, row_id in live if at is not None]
+        heap = self._heaps.setdefault(armed.waits_for, [])
+        heapq.heappush(heap, (at, key))
+        if len(heap) > 2 * len(self._rows) + _MAX_STALE:
+            mine = [(one.next_at, key) for key, one in self._rows.items() if one.waits_for == armed.waits_for]
+            heap[:] = [(at, key) for at, key in mine if at is not None]
             heapq.heapify(heap)
 
     # What is due
 
     def _tell_due(self) -> None:
         now = self._now()
-        for kind, heap in self._heaps.items():
-            while kind not in self._held and heap and heap[0][0] <= now:
-                at, row_id = heapq.heappop(heap)
-                armed = self._rows[kind].get(row_id)
-                if armed is not None and armed.next_at == at:
-                    self._tell((kind, row_id), armed, now)
+        for waits_for, heap in self._heaps.items():
+            while waits_for not in self._held and heap and heap[0][0] <= now:
+                at, key = heapq.heappop(heap)
+                armed = self._rows.get(key)
+                if armed is not None and armed.next_at == at and armed.waits_for == waits_for:
+                    self._tell(key, armed, now)
 
     def _tell(self, key: Key, armed: _Armed, now: datetime) -> None:
         for timer in armed.due(now):
@@ -217,7 +220,7 @@ class Timers(Follower):
         """What was told and is there all the same: set again to the same time, or nothing came of it."""
         while self._decided:
             key, timer, change_count, is_done = self._decided.popleft()
-            armed = self._rows[key[0]].get(key[1])
+            armed = self._rows.get(key)
             if armed is None or timer not in armed.told:
                 continue
             if is_done and armed.change_count > change_count:
@@ -233,7 +236,7 @@ class Timers(Follower):
 
     async def _sleep(self, *, has_read: bool) -> None:
         longest_s = self._look_again_s
-        nexts = [heap[0][0] for kind, heap in self._heaps.items() if heap and kind not in self._held]
+        nexts = [heap[0][0] for waits_for, heap in self._heaps.items() if heap and waits_for not in self._held]
         if nexts:
             longest_s = min(longest_s, (min(nexts) - self._now()).total_seconds())
         reading_s = self._read_at_s + self._period_s - _now_s() if has_read else self._read_pause_s

@@ -218,8 +218,8 @@ class SwitchArea(msgspec.Struct, frozen=True):
         timedelta,
         Declared("duration", "15m", span("0s", "1d"), "The same while the phone has put the call on hold; 0s: never."),
     ]
-    ring_time: Annotated[timedelta, Declared("duration", "2s", span("0s", "2m"), "How long an incoming call rings.")]
-    greeting: Annotated[str, Declared("sound", "hello-world", str, "What a caller hears first: a sound of Asterisk's.")]
+    ring_time: Annotated[timedelta, Declared("duration", "2s", span("0s", "2m"), "Retired: the flow Greeting says it.")]
+    greeting: Annotated[str, Declared("sound", "hello-world", str, "Retired: the flow Greeting says it.")]
     asterisk_url: Annotated[
         str, Declared("URL", "", url_or_nothing, "ARI of an Asterisk of your own, such as http://10.0.0.5:8088/ari.")
     ]
@@ -251,6 +251,9 @@ class LogArea(msgspec.Struct, frozen=True):
     ]
 
 
+_RETIRED = ("switch.ring_time", "switch.greeting")
+
+
 class Given(msgspec.Struct, frozen=True):
     """How a setting was written, and where."""
 
@@ -270,3 +273,8 @@ class Settings(msgspec.Struct, frozen=True):
     auth: AuthArea
     log: LogArea
     given: Mapping[str, Given]
+
+    @property
+    def retired(self) -> list[str]:
+        """Those that were given and mean nothing any more; the next release will refuse them."""
+        return [name for name in _RETIRED if self.given[name].source != "default"]

@@ -25,7 +25,6 @@ from offhook.domain.inputs.call import KIND, Arrived, HangUpAsked, Lost
 from offhook.domain.step import Tell, Unavailable
 from offhook.domain.switch.commands import HangUp, HangUpCause
 from offhook.domain.switch.inputs import Channel, ChannelArrived, SwitchConnected, SwitchInput, SwitchLost
-from offhook.flows.greeting import greeting
 from offhook.node.backoff import Backoff
 from offhook.node.service import Service
 from offhook.running.lanes import Lanes
@@ -36,15 +35,15 @@ from offhook.store.commit.port import Row
 from offhook.store.store import Store
 from offhook.switch.port import Switch
 from offhook.telephony.live_calls import LiveCalls
-from offhook.telephony.nouns import TIMED_BY_THE_SWITCH
+from offhook.telephony.numbers import NoRoute, Route
 from offhook.telephony.reconcile import reconcile
-from offhook.telephony.requests import hang_up
+from offhook.telephony.requests import delete, hang_up
 from offhook.telephony.settings import CallSettings
 
 log = structlog.get_logger()
 
-OwnerOfNumber = Callable[[str], Awaitable[str | None]]
-"""The id of the customer whose number was dialled; None if nobody takes the call."""
+RouteOf = Callable[[str], Awaitable[Route | NoRoute]]
+"""Whom a caller reaches, by what was dialled."""
 
 _FINISH_S = 2.0
 _LOOK_AGAIN_S = 0.5
@@ -64,7 +63,7 @@ class CallService(Service):
         lanes: Lanes,
         timers: Timers,
         switch: Switch,
-        owner_of_number: OwnerOfNumber,
+        route_of: RouteOf,
         settings: CallSettings | None = None,
     ) -> None:
         self._store = store
@@ -72,9 +71,8 @@ class CallService(Service):
         self._lanes = lanes
         self._timers = timers
         self._switch = switch
-        self._owner_of_number = owner_of_number
+        self._route_of = route_of
         self._settings = settings or CallSettings()
-        self._actions = greeting(self._settings.ring_time, self._settings.greeting)
         self._live = LiveCalls()
         self._opening: dict[str, _Heard] = {}
         self._early: _Heard | None = []
@@ -87,7 +85,7 @@ class CallService(Service):
         self._is_stopping = False
         self._stopped = asyncio.Event()
         lanes.close(switch.switch_name)
-        timers.hold(*TIMED_BY_THE_SWITCH)
+        timers.hold(switch.switch_name)
         store.subscribe(self._note)
         switch.listen(self._take)
 
@@ -145,6 +143,10 @@ class CallService(Service):
         Raises NotFoundError, and UnavailableError if that cannot be committed now.
         """
         return await hang_up(self._runner, customer_id, call_id)
+
+    async def delete(self, customer_id: str, call_id: str) -> Call:
+        """Hang a call up if it is not over, and hide it. Raises NotFoundError, ConflictError, UnavailableError."""
+        return await delete(self._runner, customer_id, call_id)
 
     def _note(self, committed: Committed) -> None:
         for write in committed.changes:
@@ -224,19 +226,27 @@ class CallService(Service):
 
     async def _open(self, channel: Channel, at: datetime) -> None:
         """Make a call of a caller."""
-        customer_id = None
+        route: Route | NoRoute | None = None
         try:
-            customer_id = await self._owner_of_number(channel.dialled)
+            route = await self._route_of(channel.dialled)
         except Exception:
             log.exception("call.not_opened")
         waiting = self._opening.pop(channel.id)
-        if customer_id is None or self._is_stopping:
-            log.warning("call.refused", channel_id=channel.id)
-            await self._end(channel.id)
+        if not isinstance(route, Route) or self._is_stopping:
+            await self._refuse(channel, route)
             return
         call_id = new_uuid()
         self._live.add_uncommitted(channel.id, call_id)
-        self._runner.tell(Tell(KIND, call_id, Arrived(call_id, customer_id, channel, self._actions)), at=at)
+        arrived = Arrived(
+            id=call_id,
+            customer_id=route.customer_id,
+            channel=channel,
+            actions=route.actions,
+            flow_id=route.flow_id,
+            on_complete_flow_id=route.on_complete_flow_id,
+            number=route.number,
+        )
+        self._runner.tell(Tell(KIND, call_id, arrived), at=at)
         for told, heard_at in waiting:
             self._pass_on(channel.id, told, heard_at)
         if not self._switch.is_connected:
@@ -245,6 +255,13 @@ class CallService(Service):
         await self._runner.tell_and_wait()
         if self._live.drop_uncommitted(call_id):
             # A rule raised: that is in the log.
+            await self._end(channel.id)
+
+    async def _refuse(self, channel: Channel, route: Route | NoRoute | None) -> None:
+        if isinstance(route, NoRoute):
+            log.warning("call.refused", channel_id=channel.id, dialled=channel.dialled[:64], reason=route.reason)
+            await self._end(channel.id, HangUpCause.UNALLOCATED)
+        else:
             await self._end(channel.id)
 
     async def _end(self, channel_id: str, cause: HangUpCause = HangUpCause.CONGESTION) -> None:
@@ -276,12 +293,12 @@ class CallService(Service):
         await self._runner.tell_and_wait()
         if connection == self._connection_count and self._switch.is_connected:
             self._lanes.open(self._switch.switch_name)
-            self._timers.release(*TIMED_BY_THE_SWITCH)
+            self._timers.release(self._switch.switch_name)
 
     def _stand_still(self) -> None:
         self._connection_count += 1
         self._lanes.close(self._switch.switch_name)
-        self._timers.hold(*TIMED_BY_THE_SWITCH)
+        self._timers.hold(self._switch.switch_name)
         self._expect_switch()
 
     def _expect_switch(self) -> None:

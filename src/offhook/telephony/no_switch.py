@@ -10,8 +10,7 @@ from offhook.running.runner import Runner
 from offhook.running.timers import Timers
 from offhook.store.commit.unit import Unit
 from offhook.store.store import Store
-from offhook.telephony.nouns import TIMED_BY_THE_SWITCH
-from offhook.telephony.requests import hang_up
+from offhook.telephony.requests import delete, hang_up
 
 _AT_ONCE = 200
 
@@ -22,11 +21,15 @@ class NoCalls:
     def __init__(self, runner: Runner, lanes: Lanes, timers: Timers, switch_name: str) -> None:
         self._runner = runner
         lanes.close(switch_name)
-        timers.hold(*TIMED_BY_THE_SWITCH)
+        timers.hold(switch_name)
 
     async def hang_up(self, customer_id: str, call_id: str) -> Call:
         """The call as it ended. Raises NotFoundError, and UnavailableError if the database cannot be written."""
         return await hang_up(self._runner, customer_id, call_id)
+
+    async def delete(self, customer_id: str, call_id: str) -> Call:
+        """Hide a call. Raises NotFoundError, ConflictError, UnavailableError."""
+        return await delete(self._runner, customer_id, call_id)
 
 
 async def end_open_calls(store: Store) -> None:

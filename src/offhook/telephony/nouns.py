@@ -8,11 +8,14 @@ from offhook.domain.telephony.call import CALL
 from offhook.domain.telephony.number import NUMBER
 from offhook.flows.activeflow import ACTIVEFLOW
 from offhook.flows.flow import FLOW
+from offhook.store.commit.port import Row
 
 NOUNS: Nouns = registry(CALL, ACTIVEFLOW, FLOW, NUMBER)
 
 COMMAND_TYPE = SwitchCommand
 """The union of what rows may have pending."""
 
-TIMED_BY_THE_SWITCH = (CALL.kind, ACTIVEFLOW.kind)
-"""Kinds whose timers stand still while the switch is out of reach."""
+
+def waits_for(row: Row) -> str:
+    """What has to be within reach for a row's timers to go: the switch of a call, and of what runs beside it."""
+    return NOUNS[row.kind].waits_for(row.document.state)

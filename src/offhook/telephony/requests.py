@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from offhook.domain.catalogue.call import Call
 from offhook.domain.inputs.call import KIND, HangUpAsked
-from offhook.domain.step import Tell
+from offhook.domain.step import Delete, Tell
 from offhook.domain.telephony.call_state import CallState
 from offhook.running.runner import Runner
 
@@ -15,4 +15,13 @@ async def hang_up(runner: Runner, customer_id: str, call_id: str) -> Call:
     Raises NotFoundError, and UnavailableError if that cannot be committed now.
     """
     state: CallState = await runner.ask(customer_id, Tell(KIND, call_id, HangUpAsked()))
+    return state.call
+
+
+async def delete(runner: Runner, customer_id: str, call_id: str) -> Call:
+    """Hang a call up if it is not over, and hide it; the call. One that is hidden already is a ConflictError.
+
+    Raises as `hang_up`.
+    """
+    state: CallState = await runner.ask(customer_id, Tell(KIND, call_id, Delete()))
     return state.call

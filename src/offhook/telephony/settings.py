@@ -8,12 +8,9 @@ import msgspec
 
 
 class CallSettings(msgspec.Struct, frozen=True):
-    """`greeting` is one of the switch's sounds; `lost_after` is how long the switch may be out of reach before its
-    calls are over; `max_live_calls` beyond which callers are refused; `stop_time` is what a graceful stop gives calls
-    to end."""
+    """`lost_after` is how long the switch may be out of reach before its calls are over; `max_live_calls` beyond which
+    callers are refused; `stop_time` is what a graceful stop gives calls to end."""
 
-    ring_time: timedelta = timedelta(seconds=2)
-    greeting: str = "hello-world"
     lost_after: timedelta = timedelta(seconds=30)
     stop_time: timedelta = timedelta(seconds=3)
     max_live_calls: int = 1_000

@@ -32,7 +32,20 @@ from offhook.web.http.exchange import Exchange
 from offhook.web.known_names import check_parameters, unknown_field
 from offhook.web.openapi.document import complete
 from offhook.web.publish import handle_publish
-from offhook.web.routes import access_keys, agents, calls, customer, customers, deliveries, events, login, system
+from offhook.web.routes import (
+    access_keys,
+    activeflows,
+    agents,
+    calls,
+    customer,
+    customers,
+    deliveries,
+    events,
+    flows,
+    login,
+    numbers,
+    system,
+)
 from offhook.web.services import Services
 
 log = structlog.get_logger()
@@ -260,7 +273,10 @@ def _routes() -> list[Any]:
         *(events.event_types, events.list_all, events.show, events.attempts),
         *(events.send_again, events.replay_many, events.erase),
         *(deliveries.list_all, deliveries.stats),
-        *(calls.list_all, calls.show, calls.hang_up),
+        *(calls.list_all, calls.show, calls.hang_up, calls.remove),
+        *(flows.list_all, flows.create, flows.show, flows.change, flows.remove),
+        *(numbers.list_all, numbers.create, numbers.show, numbers.change, numbers.change_flows, numbers.remove),
+        *(activeflows.list_all, activeflows.create, activeflows.show, activeflows.stop, activeflows.remove),
         *(system.healthz, system.readyz, system.ping, system.metrics, system.openapi, system.docs),
         *(system.docs_style, system.docs_script, system.favicon),
     ]

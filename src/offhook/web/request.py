@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -9,7 +11,7 @@ from litestar import Request
 
 from offhook.domain.accounts.customer import Caller, Permission
 from offhook.domain.errors import InvalidError, NotAllowedError
-from offhook.domain.ids import is_uuid
+from offhook.domain.ids import NIL_UUID, is_uuid
 from offhook.web.callers import acting_for, caller_of
 from offhook.web.http.exchange import Exchange
 from offhook.web.services import Services
@@ -73,6 +75,39 @@ def checked_id(value: str) -> str:
     if not is_uuid(value):
         raise InvalidError("The id in the path is not a UUID.", reason="INVALID_ID", field="id")
     return value.lower()
+
+
+def checked_reference(field: str, value: str) -> str:
+    """An id in a body or a query; nil for none. Raises InvalidError."""
+    if not value:
+        return NIL_UUID
+    if not is_uuid(value):
+        raise InvalidError(f"{field} is not a UUID.", field=field)
+    return value.lower()
+
+
+def checked_choice(field: str, value: str, choices: Sequence[str]) -> str:
+    """A filter's value, "" for none. Raises InvalidError (INVALID_REQUEST_PARAMETER)."""
+    if value and value not in choices:
+        raise InvalidError(f"{field} is one of {', '.join(choices)}.", reason="INVALID_REQUEST_PARAMETER", field=field)
+    return value
+
+
+def checked_moment(field: str, value: str) -> datetime | None:
+    """A filter's point in time, None for none. Raises InvalidError (INVALID_REQUEST_PARAMETER)."""
+    if not value:
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise InvalidError(
+            f"{field} is a time with its zone, such as 2026-05-02T09:00:00Z.",
+            reason="INVALID_REQUEST_PARAMETER",
+            field=field,
+        )
+    return moment
 
 
 def page_size_of(value: int | None) -> int:

@@ -18,6 +18,8 @@ from offhook.domain.delivery.health import Health
 from offhook.domain.events.publication import Publication, PublishLimits
 from offhook.domain.events.replay import Replay
 from offhook.store.store import Store
+from offhook.telephony.flows import Flows
+from offhook.telephony.numbers import Numbers
 from offhook.web.http.origins import OwnOrigins
 from offhook.web.http.time_slices import TimeSlices
 from offhook.web.limits import Buckets, Rate
@@ -29,6 +31,10 @@ class CallControl(Protocol):
 
     async def hang_up(self, customer_id: str, call_id: str) -> Call:
         """Hang a call up; the call. Raises NotFoundError, ConflictError, UnavailableError."""
+        ...
+
+    async def delete(self, customer_id: str, call_id: str) -> Call:
+        """Hang a call up if it is not over, and hide it; the call. Raises as `hang_up`."""
         ...
 
 
@@ -105,6 +111,8 @@ class Services:
         delivering: Delivering,
         log: EventLog,
         calls: CallControl,
+        flows: Flows,
+        numbers: Numbers,
         readiness: Readiness,
         registry: CollectorRegistry,
     ) -> None:
@@ -118,6 +126,8 @@ class Services:
         self.delivering = delivering
         self.log = log
         self.calls = calls
+        self.flows = flows
+        self.numbers = numbers
         self.readiness = readiness
         self.registry = registry
         self.origins = OwnOrigins(

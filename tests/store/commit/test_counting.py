@@ -320,31 +320,39 @@ async def test_what_is_counted_is_of_the_minute_of_the_commit(store: Store, cust
     assert list(minutes.values()) == [Counts(created=3)]
 
 
-async def test_one_group_is_one_row_and_one_statement_for_each_destination(
+async def test_a_group_writes_each_destinations_row_once_and_reads_only_what_it_meets_for_the_first_time(
     store: Store, customer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ran: list[int] = []
+    ran: list[tuple[str, int]] = []
     statements = counting._statements(store.database.writer.dialect.name)
 
-    def noting(run: Callable[..., int]) -> Callable[..., int]:
-        def run_noting(cursor: Any, some: Any) -> int:
-            ran.append(len(some))
+    def noting(name: str, run: Callable[..., Any]) -> Callable[..., Any]:
+        def run_noting(cursor: Any, some: Any) -> Any:
+            ran.append((name, len(some)))
             return run(cursor, some)
 
         return run_noting
 
-    for prepared in (statements.add, statements.add_with_attempts):
-        monkeypatch.setattr(prepared, "run_many", noting(prepared.run_many))
+    for name, prepared in (("insert", statements.insert), ("update", statements.update)):
+        monkeypatch.setattr(prepared, "run_many", noting(name, prepared.run_many))
+    monkeypatch.setattr(statements.select, "fetch_each", noting("read", statements.select.fetch_each))
+    minute_us = store.clock.now_us() // MINUTE_US * MINUTE_US
+    store.clock = SteadyClock(minute_us + 5 * MINUTE_US)
     other = await new_customer(store)
 
-    def change(tx: Transaction) -> None:
-        for number in range(50):
-            tx.add_event(event(customer, number=number))
-            tx.add_event(event(other, number=number))
+    def change(*customers: str) -> Callable[[Transaction], None]:
+        def add(tx: Transaction) -> None:
+            for number in range(50):
+                for one in customers:
+                    tx.add_event(event(one, number=number))
 
-    await store.write(change)
-    assert ran == [2]
-    assert sorted(counts.created for counts in counted(store, "minute_counts").values()) == [50, 50]
+        return add
+
+    await store.write(change(customer))
+    await store.write(change(customer, other))
+    await store.write(change(customer, other))
+    assert ran == [("read", 1), ("insert", 1), ("read", 1), ("insert", 1), ("update", 1), ("update", 2)]
+    assert sorted(counts.created for counts in counted(store, "minute_counts").values()) == [100, 150]
 
 
 async def test_an_attempt_at_what_was_cancelled_meanwhile_ends_nothing(store: Store, customer: str) -> None:

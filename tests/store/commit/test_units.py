@@ -24,6 +24,7 @@ from offhook.domain.step import Done, Ended, Found, Lookup, Step
 from offhook.store.commit import keeping
 from offhook.store.commit.committed import Committed
 from offhook.store.commit.port import Row
+from offhook.store.commit.rows import Wanted
 from offhook.store.commit.unit import Unit
 from offhook.store.database import postgresql
 from offhook.store.database.database import Database
@@ -297,7 +298,7 @@ async def test_a_row_that_cannot_be_read_is_skipped_and_named_and_harms_nobody(n
 
     def look(connection: sa.Connection) -> Any:
         tables = notes.tables
-        page = tables.page(connection, "note", CUSTOMER, before=None, page_size=10)
+        page = tables.page(connection, "note", CUSTOMER, Wanted(10))
         return page.found, list(tables.unreadable(connection))
 
     states, (named,) = await notes.read(look)
@@ -333,7 +334,7 @@ async def test_a_list_is_a_customers_own_newest_first_page_by_page(notes: Store)
     place: Place | None = None
     while True:
         page = await notes.read(
-            partial(notes.tables.page, kind="note", customer_id=CUSTOMER, before=place, page_size=3)
+            partial(notes.tables.page, kind="note", customer_id=CUSTOMER, wanted=Wanted(3), before=place)
         )
         if not page.found:
             break

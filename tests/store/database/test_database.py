@@ -163,7 +163,7 @@ async def test_what_the_first_version_left_behind_is_forgotten_after_the_upgrade
     assert rows(store, "SELECT key FROM uris WHERE tm_replaced IS NOT NULL") == [(1,)]
     assert rows(store, "SELECT subject FROM subjects WHERE forget_at IS NOT NULL") == [("order/silent",)]
     (name,) = rows(store, "SELECT version_num FROM alembic_version")[0]
-    assert name == "0009"
+    assert name == "0010"
     await store.stop()
 
 

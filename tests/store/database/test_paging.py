@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from offhook.domain.place import Place
+from offhook.store.database import paging
 from offhook.store.database.paging import Listed, page_before
 
 ROWS = sa.Table("rows", sa.MetaData(), sa.Column("key", sa.BigInteger), sa.Column("tm_create", sa.BigInteger))
 
 
-def page(before: Place | None, size: int = 10, *, without: int = -1) -> Listed[int]:
+def page(before: Place | None, size: int = 10, *, without: int = -1, wanted: Container[int] = range(5)) -> Listed[int]:
     def read(row: sa.Row[Any]) -> int | None:
-        return None if row.key == without else int(row.key)
+        return int(row.key) if row.key in wanted and row.key != without else None
 
     with sa.create_engine("sqlite://").begin() as connection:
         connection.exec_driver_sql("CREATE TABLE rows (key INTEGER, tm_create INTEGER)")
@@ -51,4 +53,21 @@ def test_pages_put_together_are_the_list() -> None:
 
 def test_a_row_that_cannot_be_read_is_left_out_and_does_not_stop_the_list() -> None:
     listed = page(None, 1, without=4)
-    assert (listed.found, listed.place) == ([], Place(1_000_000, 4))
+    assert (listed.found, listed.place) == ([3], Place(500_001, 3))
+
+
+def test_the_end_is_told_from_a_page_without_anything() -> None:
+    assert page(Place(500_000, 0), 1, without=0) == Listed([], None)
+
+
+def test_a_list_in_which_little_is_wanted_is_read_a_stretch_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paging, "_MAX_ROWS", 2)
+    monkeypatch.setattr(paging, "_STRETCH", 1)
+    first = page(None, 1, wanted={0})
+    assert (first.found, first.place is not None) == ([], True)
+    found, place = [], first.place
+    while place is not None:
+        listed = page(place, 1, wanted={0})
+        found += listed.found
+        place = listed.place
+    assert found == [0]

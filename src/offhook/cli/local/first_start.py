@@ -72,8 +72,10 @@ def show_waiting(missing: list[str]) -> None:
 def show_ready(opened: Opened) -> None:
     """Everything is there."""
     _say(f"Offhook {__version__} is ready. API and documentation: {opened.url}/docs")
-    if opened.sip:
-        _say(f"Dial any number at {opened.sip}, for example sip:+15559876543@{opened.sip}")
+    if opened.sip and opened.number:
+        _say(f"Dial {opened.number} at {opened.sip}: sip:{opened.number}@{opened.sip}")
+    elif opened.sip:
+        _say(f"Phones may call at {opened.sip}. No number takes calls yet: POST /v1.0/numbers makes one.")
     if opened.allows_loopback:
         _say("Webhooks may go to loopback addresses, as it listens on loopback only.")
     _say("Ctrl-C stops it once attempts under way have ended.")

@@ -162,10 +162,15 @@ def checked_uri(uri: str, policy: NetworkPolicy) -> str:
     """
     if not uri:
         return ""
-    fault = _fault_of(uri) or _forbidden(uri, policy)
+    fault = fault_of_uri(uri, policy)
     if fault:
         raise InvalidError(f"webhook_uri {fault}.", reason="INVALID_WEBHOOK_URI", field="webhook_uri")
     return uri
+
+
+def fault_of_uri(uri: str, policy: NetworkPolicy) -> str:
+    """Why nothing may be sent to `uri`, as far as can be told before connecting: the end of a sentence, or ""."""
+    return _fault_of(uri) or _forbidden(uri, policy)
 
 
 def uri_warnings(uri: str) -> list[str]:

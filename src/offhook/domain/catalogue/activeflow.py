@@ -59,7 +59,6 @@ ENDED = replace(
     status="ended",
     executed_actions=[story.answer_action(story.at(2.1)), story.talk_action(story.at(2.4))],
     tm_update=story.at(31.6),
-    tm_delete=story.at(31.6),
 )
 
 EVENT_TYPES = (

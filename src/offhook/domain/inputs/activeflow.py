@@ -15,8 +15,10 @@ KIND = "activeflow"
 class Start(msgspec.Struct, frozen=True):
     """Makes an activeflow. Its actions are kept as they are now.
 
-    That of a call waits for `Go`; without one (`call_id` nil) it begins at once. `known` are the system's variables,
-    `variables` those that were given with the request.
+    Beside a call, which is on `switch`, it waits for `Go`; without one it begins at once. `call_id` is the call it is
+    about, which may be over. `known` are the system's variables, `variables` those that were given with the request.
+    `is_asked`: somebody wants it who can be told that there are too many. One that runs because another has ended says
+    which, and is the `complete_count`th in a row.
     """
 
     id: str
@@ -26,6 +28,11 @@ class Start(msgspec.Struct, frozen=True):
     flow_id: str = NIL_UUID
     known: Mapping[str, str] = {}
     variables: Mapping[str, str] = {}
+    switch: str = ""
+    on_complete_flow_id: str = NIL_UUID
+    reference_activeflow_id: str = NIL_UUID
+    complete_count: int = 0
+    is_asked: bool = False
 
 
 class Go(msgspec.Struct, frozen=True):

@@ -12,13 +12,16 @@ KIND = "call"
 
 
 class Arrived(msgspec.Struct, frozen=True):
-    """Makes a call of a caller whose number is `customer_id`'s; `actions` are the flow that it runs."""
+    """Makes a call of a caller of `customer_id`'s `number` ("": as it was dialled); `actions` are the flow that it
+    runs."""
 
     id: str
     customer_id: str
     channel: Channel
     actions: tuple[Action, ...]
     flow_id: str = NIL_UUID
+    on_complete_flow_id: str = NIL_UUID
+    number: str = ""
 
 
 class Present(msgspec.Struct, frozen=True):

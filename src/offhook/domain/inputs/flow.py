@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from offhook.domain.catalogue.fields import Action
+from offhook.domain.inputs import activeflow
 
 KIND = "flow"
 
@@ -34,6 +35,12 @@ class Wanted(msgspec.Struct, frozen=True):
 
     activeflow_id: str
     turn: int
+
+
+class RunNext(msgspec.Struct, frozen=True):
+    """It is what runs when another has ended: `start`, with its own actions."""
+
+    start: activeflow.Start
 
 
 BY_ID = "id"

@@ -20,6 +20,7 @@ ECHO = "echo"
 class HangUpCause(IntEnum):
     """What the far end is told (ITU-T Q.850, table 1)."""
 
+    UNALLOCATED = 1
     NORMAL = 16
     BUSY = 17
     NO_ANSWER = 19

@@ -103,6 +103,8 @@ CALL: Noun[CallState] = Noun(
     customer_of=lambda state: state.call.customer_id,
     creates=(Arrived,),
     forgives=(HangUpAsked,),
+    is_hidden=lambda state: state.call.tm_delete is not None,
+    waits_for=lambda state: state.switch,
 )
 """The call in the registry."""
 
@@ -120,7 +122,7 @@ def _arrived(told: Arrived, now: datetime) -> Step[CallState]:
         chained_call_ids=[],
         recording_ids=[],
         source=address_of(channel.caller_number, channel.caller_name),
-        destination=address_of(channel.dialled),
+        destination=address_of(told.number or channel.dialled),
         status="dialing",
         action=NO_ACTION,
         metadata={},
@@ -138,7 +140,9 @@ def _arrived(told: Arrived, now: datetime) -> Step[CallState]:
             call.id,
             told.actions,
             flow_id=call.flow_id,
+            on_complete_flow_id=told.on_complete_flow_id,
             known=variables_of(call),
+            switch=state.switch,
         )
     )
     draft.command(Follow)

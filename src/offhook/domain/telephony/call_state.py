@@ -14,10 +14,9 @@ from msgspec.structs import replace
 
 from offhook.domain.catalogue.call import Call
 from offhook.domain.draft import Draft
-from offhook.domain.events.event import resource_event
 from offhook.domain.ids import NIL_UUID
 from offhook.domain.inputs import activeflow
-from offhook.domain.inputs.call import Answers, Echoes, Listens, Plays
+from offhook.domain.inputs.call import KIND, Answers, Echoes, Listens, Plays
 from offhook.domain.step import Tell, made_id
 from offhook.domain.switch.commands import Find, ToSwitch
 from offhook.domain.times import rfc3339
@@ -120,15 +119,7 @@ class CallDraft(Draft[CallState]):
     def tell_customer(self, event_type: str) -> None:
         """The event that the call is as it is now."""
         call = self.state.call
-        self.events.append(
-            resource_event(
-                event_type,
-                call,
-                customer_id=call.customer_id,
-                subject=f"call/{call.id}",
-                activeflow_id=call.activeflow_id,
-            )
-        )
+        self.tell_of(event_type, KIND, call, call.activeflow_id)
 
     def command(self, kind: type[ToSwitch], channel_id: str = "", **fields: Any) -> None:
         """One more command, by default for the call's own channel."""

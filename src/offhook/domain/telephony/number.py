@@ -8,13 +8,14 @@ from typing import Annotated, Literal, assert_never
 
 import msgspec
 from msgspec import Meta
-from msgspec.structs import replace
 
 from offhook.domain.catalogue.fields import Resource, Time, Uuid
 from offhook.domain.errors import InvalidError
 from offhook.domain.ids import NIL_UUID
+from offhook.domain.inputs import flow
 from offhook.domain.inputs.number import BY_DIGITS, BY_FLOW, KIND, Change, Make
 from offhook.domain.noun import Entry, Noun
+from offhook.domain.resources import changed, deleted, missing
 from offhook.domain.step import Broken, Delete, Found, Lookup, Refusal, Step
 from offhook.domain.times import rfc3339
 
@@ -40,7 +41,7 @@ class Number(Resource, frozen=True, kw_only=True):
 
 
 class NumberState(msgspec.Struct, frozen=True):
-    """A number. `is_new` until it is known that it is nobody else's."""
+    """A number. `is_new` until it is known that it is nobody else's. While it is checked it was not committed."""
 
     number: Number
     is_new: bool = False
@@ -66,21 +67,17 @@ def decide(state: NumberState | None, told: Input, now: datetime) -> Step[Number
     """What a number becomes of an input."""
     if state is None:
         assert isinstance(told, Make)
-        return _made(told, now)
+        return _checked(NumberState(_made(told, now), is_new=True))
     number = state.number
     match told:
-        case Found(ids=ids):
-            if state.is_new and any(found != number.id for found in ids):
-                message = f"The number {number.number} is taken."
-                return Step(state, refused=Refusal(409, "ALREADY_EXISTS", message, "number"))
-            return Step(NumberState(number))
+        case Found():
+            return _checked(state, told)
         case Change():
-            return Step(NumberState(_changed(number, told, now)))
+            return _checked(NumberState(changed(number, told, now)))
         case Delete():
             if number.tm_delete is not None:
-                missing = Refusal(404, "NUMBER_NOT_FOUND", f"There is no number {number.id}.", "id")
-                return Step(state, refused=missing)
-            return Step(NumberState(replace(number, tm_delete=rfc3339(now))))
+                return Step(state, refused=missing(KIND, number.id))
+            return Step(NumberState(deleted(number, now)))
         case Make():
             return Step(state)
         case _:
@@ -95,7 +92,7 @@ def is_final(state: NumberState) -> bool:
 def broken(state: NumberState, told: Broken, now: datetime) -> Step[NumberState]:
     """Nothing of a number runs by itself: there is nothing to end but the number."""
     del told
-    return Step(NumberState(replace(state.number, tm_delete=rfc3339(now))))
+    return Step(NumberState(deleted(state.number, now)))
 
 
 NUMBER: Noun[NumberState] = Noun(
@@ -106,19 +103,18 @@ NUMBER: Noun[NumberState] = Noun(
     broken=broken,
     customer_of=lambda state: state.number.customer_id,
     creates=(Make,),
+    is_hidden=is_final,
     indexes={
         BY_DIGITS: lambda state: (Entry(digits_of(state.number.number)),),
-        BY_FLOW: lambda state: tuple(
-            Entry(flow_id) for flow_id in sorted({state.number.call_flow_id, state.number.message_flow_id} - {NIL_UUID})
-        ),
+        BY_FLOW: lambda state: tuple(map(Entry, _flow_ids(state.number))),
     },
     lives=False,
 )
 """The number in the registry."""
 
 
-def _made(told: Make, now: datetime) -> Step[NumberState]:
-    number = Number(
+def _made(told: Make, now: datetime) -> Number:
+    return Number(
         id=told.id,
         customer_id=told.customer_id,
         number=told.number,
@@ -128,11 +124,39 @@ def _made(told: Make, now: datetime) -> Step[NumberState]:
         message_flow_id=told.message_flow_id,
         tm_create=rfc3339(now),
     )
+
+
+def _checked(state: NumberState, found: Found | None = None) -> Step[NumberState]:
+    """Ask for one thing after another that has to be so, until all are; `found` is the answer to the last one."""
+    lookups = _lookups(state)
+    if found is not None:
+        refused = _refusal(state.number, found)
+        if refused is not None:
+            return Step(state, refused=refused)
+        lookups = lookups[lookups.index(found.lookup) + 1 :]
+    return Step(state, lookup=lookups[0]) if lookups else Step(NumberState(state.number))
+
+
+def _lookups(state: NumberState) -> list[Lookup]:
+    number = state.number
     # Of its own digits there may be itself, and somebody else's.
-    return Step(NumberState(number, is_new=True), lookup=Lookup(KIND, BY_DIGITS, digits_of(number.number), 2))
+    same = [Lookup(KIND, BY_DIGITS, digits_of(number.number), 2)] if state.is_new else []
+    return same + [_flow_lookup(number, flow_id) for flow_id in _flow_ids(number)]
 
 
-def _changed(number: Number, told: Change, now: datetime) -> Number:
-    given = {name: value for name, value in msgspec.structs.asdict(told).items() if value is not None}
-    changed = replace(number, **given)
-    return number if changed == number else replace(changed, tm_update=rfc3339(now))
+def _flow_ids(number: Number) -> list[str]:
+    return sorted({number.call_flow_id, number.message_flow_id} - {NIL_UUID})
+
+
+def _flow_lookup(number: Number, flow_id: str) -> Lookup:
+    return Lookup(flow.KIND, flow.BY_ID, flow.place_of(number.customer_id, flow_id), 1)
+
+
+def _refusal(number: Number, found: Found) -> Refusal | None:
+    if found.lookup.kind == KIND:
+        if any(each != number.id for each in found.ids):
+            return Refusal(409, "ALREADY_EXISTS", f"The number {number.number} is taken.", "number")
+    elif not found.ids:
+        field = "call_flow_id" if found.lookup == _flow_lookup(number, number.call_flow_id) else "message_flow_id"
+        return Refusal(400, "INVALID_ARGUMENT", f"{field}: there is no flow {flow.id_in(found.lookup.key)}.", field)
+    return None

@@ -1,15 +1,15 @@
 """How a group's deliveries and attempts are counted: one row for each destination and minute.
 
 They are counted in the transaction that writes them down, in its own minute: so they are counted exactly once, whatever
-becomes of it, and never in a minute that is over. Of a destination's row the plain counts are added to by the
-statement; what there are many kinds of (steps of latency, failures) is read, added to, and written back as one value.
+becomes of it, and never in a minute that is over. The rows of the present minute are known to the writer
+(`PresentMinute`), which writes them anew; it reads one only when it meets a destination for the first time in a minute.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
@@ -19,7 +19,7 @@ from offhook.domain.delivery.counts import MINUTE_US, Counts
 from offhook.domain.delivery.delivery import AttemptRecord
 from offhook.domain.delivery.outcome import Outcome
 from offhook.store import schema
-from offhook.store.database.prepared import Prepared, Values, driver_cursor
+from offhook.store.database.prepared import Prepared, Values
 
 COUNTERS = ("created", "delivered_first", "delivered_later", "failed", "exhausted", "cancelled")
 """The columns that are plain counts."""
@@ -66,29 +66,31 @@ def plain_counts(counts: Counts) -> dict[str, int]:
     }
 
 
+def _values(counts: Counts) -> dict[str, Any]:
+    return {**plain_counts(counts), "attempts": attempts_of(counts)}
+
+
 class _Statements:
     """For one dialect."""
 
     def __init__(self, dialect_name: str) -> None:
         module: Any = {"sqlite": sqlite, "postgresql": postgresql}[dialect_name]
         minutes, totals = schema.minute_counts, schema.destination_totals
-
-        def adding(*more: str) -> Prepared:
-            upsert = module.insert(minutes)
-            values = {name: minutes.c[name] + upsert.excluded[name] for name in COUNTERS}
-            values |= {name: upsert.excluded[name] for name in more}
-            statement = upsert.on_conflict_do_update(index_elements=["destination_key", "starts_at"], set_=values)
-            return Prepared(statement, ("destination_key", "starts_at", *COUNTERS, *more), dialect_name)
-
-        self.select_attempts = Prepared(
-            sa.select(minutes.c.attempts).where(
-                minutes.c.destination_key == sa.bindparam("of_key"), minutes.c.starts_at == sa.bindparam("of_minute")
-            ),
+        values = (*COUNTERS, "attempts")
+        is_row = sa.and_(
+            minutes.c.destination_key == sa.bindparam("of_key"), minutes.c.starts_at == sa.bindparam("of_minute")
+        )
+        self.select = Prepared(
+            sa.select(minutes.c.created, minutes.c.exhausted, minutes.c.cancelled, minutes.c.attempts).where(is_row),
             ("of_key", "of_minute"),
             dialect_name,
         )
-        self.add = adding()
-        self.add_with_attempts = adding("attempts")
+        self.insert = Prepared(sa.insert(minutes), ("destination_key", "starts_at", *values), dialect_name)
+        self.update = Prepared(
+            sa.update(minutes).where(is_row).values({name: sa.bindparam(name) for name in values}),
+            (*values, "of_key", "of_minute"),
+            dialect_name,
+        )
         upsert = module.insert(totals)
         self.add_totals = Prepared(
             upsert.on_conflict_do_update(
@@ -108,10 +110,42 @@ def _statements(dialect_name: str) -> _Statements:
     return _Statements(dialect_name)
 
 
+class _Found(NamedTuple):
+    """A row as `_Statements.select` finds it; its fields are the columns."""
+
+    created: int
+    exhausted: int
+    cancelled: int
+    attempts: bytes | None
+
+
+class PresentMinute:
+    """The rows of the present minute, as far as they are known. One per writer, as keys are.
+
+    They are changed as the database's are: if that is not committed, they have to be forgotten.
+    """
+
+    def __init__(self) -> None:
+        self._starts_at = 0
+        self._rows: dict[int, Counts] = {}
+
+    def forget(self) -> None:
+        """What was written may have been rolled back, or somebody else have written."""
+        self._rows.clear()
+
+    def rows(self, minute_us: int) -> dict[int, Counts]:
+        """Of that minute, by destination; what is not there is not known."""
+        if minute_us != self._starts_at:
+            self._starts_at = minute_us
+            self._rows.clear()
+        return self._rows
+
+
 class Counting:
     """What one group does, by destination. Lives on the writer's thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, present: PresentMinute) -> None:
+        self._present = present
         self._counts: dict[int, Counts] = {}
         self._ended: dict[int, int] = {}
 
@@ -140,37 +174,41 @@ class Counting:
         else:
             counts.failed((record.outcome.value, record.status_code))
 
-    def write(self, connection: sa.Connection, now_us: int) -> None:
-        """Add it to the rows of the present minute, and to the totals."""
+    def write(self, cursor: Any, dialect_name: str, now_us: int) -> None:
+        """Write it to the rows of the present minute, and to the totals, by the driver's own cursor."""
         if not self._counts:
             return
-        statements, cursor = _statements(connection.dialect.name), driver_cursor(connection)
-        minute_us = now_us - now_us % MINUTE_US
+        statements = _statements(dialect_name)
         # In one order, so that two nodes cannot wait for each other.
         keys = sorted(self._counts)
-        tried = [key for key in keys if self._counts[key].has_attempts]
-        self._write_tried(statements, cursor, tried, minute_us)
-        others = [key for key in keys if not self._counts[key].has_attempts]
-        if others:
-            statements.add.run_many(cursor, [self._row(key, minute_us) for key in others])
+        self._write_minute(statements, cursor, keys, now_us - now_us % MINUTE_US)
         totals = list(self._totals(keys, now_us))
         if totals:
             statements.add_totals.run_many(cursor, totals)
 
-    def _write_tried(self, statements: _Statements, cursor: Any, keys: list[int], minute_us: int) -> None:
-        if not keys:
-            return
-        found = statements.select_attempts.fetch_each(cursor, [{"of_key": key, "of_minute": minute_us} for key in keys])
-        rows: list[Values] = []
-        for key, there in zip(keys, found, strict=True):
-            plain, counts = self._row(key, minute_us), self._counts[key]
-            if there:
-                add_attempts(counts, there[0][0])
-            rows.append({**plain, "attempts": attempts_of(counts)})
-        statements.add_with_attempts.run_many(cursor, rows)
+    def _write_minute(self, statements: _Statements, cursor: Any, keys: Sequence[int], minute_us: int) -> None:
+        rows = self._present.rows(minute_us)
+        unknown = [key for key in keys if key not in rows]
+        new = self._read(statements, cursor, unknown, minute_us) if unknown else set()
+        for key in keys:
+            rows[key].add(self._counts[key])
+        if new:
+            made = [{"destination_key": key, "starts_at": minute_us, **_values(rows[key])} for key in sorted(new)]
+            statements.insert.run_many(cursor, made)
+        changed = [{"of_key": key, "of_minute": minute_us, **_values(rows[key])} for key in keys if key not in new]
+        if changed:
+            statements.update.run_many(cursor, changed)
 
-    def _row(self, key: int, minute_us: int) -> dict[str, int]:
-        return {"destination_key": key, "starts_at": minute_us, **plain_counts(self._counts[key])}
+    def _read(self, statements: _Statements, cursor: Any, keys: Sequence[int], minute_us: int) -> set[int]:
+        """Learn what is in these rows; those that are not there."""
+        rows = self._present.rows(minute_us)
+        found = statements.select.fetch_each(cursor, [{"of_key": key, "of_minute": minute_us} for key in keys])
+        for key, there in zip(keys, found, strict=True):
+            rows[key] = counts = Counts()
+            for one in map(_Found._make, there):
+                counts.created, counts.exhausted, counts.cancelled = one.created, one.exhausted, one.cancelled
+                add_attempts(counts, one.attempts)
+        return {key for key, there in zip(keys, found, strict=True) if not there}
 
     def _totals(self, keys: Iterable[int], now_us: int) -> Iterable[Values]:
         for key in keys:

@@ -23,7 +23,7 @@ from offhook.store.commit.committed import Committed
 from offhook.store.commit.counting import Counting
 from offhook.store.commit.destination_rows import load_destinations
 from offhook.store.commit.keys import Keys
-from offhook.store.database.prepared import Prepared, Values, driver_cursor
+from offhook.store.database.prepared import Prepared, Values
 from offhook.store.schema import DeliveryStatus
 
 _PENDING = int(DeliveryStatus.PENDING)
@@ -93,9 +93,10 @@ class EventWriting:
         self._known_destinations = known
         self._statements = _statements(connection.dialect.name)
 
-    def write(self, events: Sequence[NewEvent], customer_keys: Mapping[str, int], counting: Counting) -> None:
+    def write(
+        self, cursor: Any, events: Sequence[NewEvent], customer_keys: Mapping[str, int], counting: Counting
+    ) -> None:
         """Write them, in this order, and count their deliveries; `customer_keys` has each one's customer."""
-        cursor = driver_cursor(self._connection)
         new = [(customer_keys[event.customer_id], event) for event in events]
         positions = self._give_positions(cursor, new)
         subjects = self._give_sequences(cursor, new)

@@ -26,6 +26,7 @@ from offhook.domain.errors import OffhookError, UnavailableError
 from offhook.node.clock import SteadyClock
 from offhook.store.commit.change import Change, Queued, Told, UnitBatch, UnknownEndError, refusal, unknown_end
 from offhook.store.commit.committed import Committed
+from offhook.store.commit.counting import PresentMinute
 from offhook.store.commit.deciding import Deciding
 from offhook.store.commit.flush import StaleError, is_stale
 from offhook.store.commit.keys import Keys
@@ -58,6 +59,7 @@ class GroupCommit:
         self._reopen = reopen
         self._is_sqlite = is_sqlite
         self._keys = Keys()
+        self._minute = PresentMinute()
         self._customer_keys: dict[str, int] = {}
         self._is_committing = False
         self.known_destinations: Container[int] = ()
@@ -69,6 +71,7 @@ class GroupCommit:
     def forget(self, newest_us: int) -> None:
         """Another node may have been here meanwhile, which wrote at that time: nothing that was known counts."""
         self._keys.forget()
+        self._minute.forget()
         self._customer_keys.clear()
         self.clock = SteadyClock(max(newest_us, self.clock.now_us()))
 
@@ -139,7 +142,9 @@ class GroupCommit:
             connection, marker = self._session.connection, self._session.marker
             with connection.begin():
                 now_us, known = self.clock.now_us(), self.known_destinations
-                transaction = Transaction(connection, self._keys, self._customer_keys, committed, now_us, known)
+                transaction = Transaction(
+                    connection, self._keys, self._minute, self._customer_keys, committed, now_us, known
+                )
                 # Most groups have no units.
                 deciding: Deciding | None = None
                 marker.begin_group()
@@ -159,6 +164,7 @@ class GroupCommit:
                 self._is_committing = True
         except BaseException as error:
             self._keys.forget()
+            self._minute.forget()
             if not isinstance(error, OffhookError | StaleError):
                 self._session.failed(error)
             return error

@@ -14,7 +14,7 @@ from offhook.domain.delivery.delivery import AttemptRecord
 from offhook.domain.delivery.outcome import Outcome
 from offhook.store import schema
 from offhook.store.commit.counting import Counting
-from offhook.store.database.prepared import Prepared, Values, driver_cursor
+from offhook.store.database.prepared import Prepared, Values
 from offhook.store.schema import DeliveryStatus
 
 _STATUS = {
@@ -98,13 +98,12 @@ def _statements(dialect_name: str) -> _Statements:
     return _Statements(dialect_name)
 
 
-def write_records(connection: sa.Connection, records: Sequence[AttemptRecord], counting: Counting) -> set[int]:
-    """Write how these attempts ended, and count them.
+def write_records(cursor: Any, dialect_name: str, records: Sequence[AttemptRecord], counting: Counting) -> set[int]:
+    """Write how these attempts ended, and count them, by the driver's own cursor.
 
     Returns the destinations some of whose deliveries became due in the past.
     """
-    statements = _statements(connection.dialect.name)
-    cursor = driver_cursor(connection)
+    statements = _statements(dialect_name)
     if any(record.may_be_written for record in records):
         records = [one for one in records if not (one.may_be_written and _is_written(statements, cursor, one))]
     for record in records:

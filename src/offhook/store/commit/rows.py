@@ -6,7 +6,7 @@ starting; `offhook doctor` lists it. Who asks for that one row alone is told of 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
@@ -39,6 +39,20 @@ class UnreadableRow(msgspec.Struct, frozen=True):
     kind: str
     id: str
     reason: str
+
+
+def _everything(state: Any) -> bool:
+    del state
+    return True
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """What a list is to show: rows that were made from `since` on and before `until`, and that it `takes`."""
+
+    page_size: int
+    takes: Callable[[Any], bool] = _everything
+    since: datetime | None = None
+    until: datetime | None = None
 
 
 class NounRows:
@@ -107,28 +121,53 @@ class Tables:
         return [row for _, row in sorted(found, key=lambda timed: timed[0])]
 
     def get(self, connection: sa.Connection, kind: str, customer_id: str, row_id: str) -> Any:
-        """The state of one row. Raises NotFoundError, and DecodeError if it cannot be read."""
+        """The state of one row that is not hidden. Raises NotFoundError, and DecodeError if it cannot be read."""
         rows = self.of[kind]
         found = None
         if is_keepable(row_id):
             found = connection.execute(rows.select().where(rows.table.c.id == row_id)).first()
-        if found is None or found.customer_id != customer_id:
+        state = None if found is None or found.customer_id != customer_id else rows.decode(found.document).state
+        if state is None or rows.noun.is_hidden(state):
             raise NotFoundError(f"There is no {kind} {row_id}.", reason=f"{kind.upper()}_NOT_FOUND", field="id")
-        return rows.decode(found.document).state
+        return state
+
+    def found(self, connection: sa.Connection, lookup: Lookup) -> list[Any]:
+        """The states of the rows that a lookup finds and that can be read."""
+        rows, places = self.of[lookup.kind], schema.places.c
+        if not is_keepable(lookup.key):
+            return []
+        statement = (
+            rows.select()
+            .join(schema.places, places.id == rows.table.c.id)
+            .where(places.kind == lookup.kind, places.name == lookup.name, places.key == lookup.key)
+            .order_by(places.rank, places.id)
+            .limit(lookup.limit)
+        )
+        read = [rows.row(one) for one in connection.execute(statement)]
+        return [row.document.state for row in read if row is not None]
+
+    def has_any(self, connection: sa.Connection, kind: str) -> bool:
+        """Whether there is, or was, a row of this kind."""
+        return connection.execute(sa.select(self.of[kind].table.c.key).limit(1)).first() is not None
 
     def page(
-        self, connection: sa.Connection, kind: str, customer_id: str, *, before: Place | None, page_size: int
+        self, connection: sa.Connection, kind: str, customer_id: str, wanted: Wanted, *, before: Place | None = None
     ) -> Listed[Any]:
-        """The states of a customer's rows that can be read, newest first, `before` that place if there is one."""
+        """The states of a customer's rows that are wanted, not hidden, and can be read; newest first, from `before`."""
         rows = self.of[kind]
         columns = rows.table.c
         statement = rows.select().where(columns.customer_id == customer_id).add_columns(columns.tm_create, columns.key)
+        if wanted.since is not None:
+            statement = statement.where(columns.tm_create >= to_us(wanted.since))
+        if wanted.until is not None:
+            statement = statement.where(columns.tm_create < to_us(wanted.until))
 
         def state(found: Any) -> Any:
             document = rows.decode_or_none(found.id, found.document)
-            return None if document is None else document.state
+            is_shown = document is not None and not rows.noun.is_hidden(document.state)
+            return document.state if document is not None and is_shown and wanted.takes(document.state) else None
 
-        return page_before(connection, statement, rows.table, before, page_size, state)
+        return page_before(connection, statement, rows.table, before, wanted.page_size, state)
 
     def unreadable(self, connection: sa.Connection) -> Iterator[UnreadableRow]:
         """All that cannot be read. Reads every document there is, a few at a time."""

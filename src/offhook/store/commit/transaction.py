@@ -21,7 +21,7 @@ from offhook.domain.errors import NotFoundError
 from offhook.domain.events.event import NewEvent
 from offhook.domain.ids import new_event_id
 from offhook.store.commit.committed import Committed
-from offhook.store.commit.counting import Counting
+from offhook.store.commit.counting import Counting, PresentMinute
 from offhook.store.commit.events import EventWriting
 from offhook.store.commit.keys import Keys
 from offhook.store.commit.records import write_records
@@ -42,6 +42,7 @@ class Transaction:
         self,
         connection: sa.Connection,
         keys: Keys,
+        minute: PresentMinute,
         customer_keys: Mapping[str, int],
         committed: Committed,
         now_us: int,
@@ -49,6 +50,7 @@ class Transaction:
     ) -> None:
         self._connection = connection
         self._keys = keys
+        self._minute = minute
         self._customer_keys = customer_keys
         self._total = committed
         self.now_us = now_us
@@ -195,23 +197,27 @@ class Transaction:
 
     def flush(self) -> None:
         """Write the group's events, deliveries and attempt records, and what is counted of them."""
+        if not (self._events or self._records or self._counted):
+            return
         self.has_written = self.has_written or bool(self._events or self._records)
-        counting = Counting()
+        cursor, dialect_name = driver_cursor(self._connection), self._connection.dialect.name
+        counting = Counting(self._minute)
         for destination_key, created, cancelled in self._counted:
             counting.created(destination_key, created)
             counting.cancelled(destination_key, cancelled)
         self._counted.clear()
         if self._events:
             events, self._events = self._events, []
-            self._event_writing.write(events, self._keys_of({event.customer_id for event in events}), counting)
+            customer_keys = self._keys_of(cursor, {event.customer_id for event in events})
+            self._event_writing.write(cursor, events, customer_keys, counting)
         if self._records:
             records, self._records = self._records, []
-            self._total.rewound |= write_records(self._connection, records, counting)
-        counting.write(self._connection, self.now_us)
+            self._total.rewound |= write_records(cursor, dialect_name, records, counting)
+        counting.write(cursor, dialect_name, self.now_us)
 
-    def _keys_of(self, customer_ids: Iterable[str]) -> dict[str, int]:
+    def _keys_of(self, cursor: Any, customer_ids: Iterable[str]) -> dict[str, int]:
         known, learned = self._customer_keys, self.learned
         unknown = [one for one in customer_ids if one not in known and one not in learned]
         if unknown:
-            self._learn_customers(driver_cursor(self._connection), sorted(unknown))
+            self._learn_customers(cursor, sorted(unknown))
         return {one: known.get(one) or learned[one] for one in customer_ids}

@@ -77,6 +77,13 @@ def oldest_active_customer(connection: sa.Connection) -> str | None:
     ).scalar()
 
 
+def is_active(connection: sa.Connection, customer_id: str) -> bool:
+    """Whether there is such a customer, neither frozen nor deleted."""
+    columns = customers.c
+    found = connection.execute(sa.select(columns.status, columns.tm_delete).where(columns.id == customer_id)).first()
+    return found is not None and tuple(found) == ("active", None)
+
+
 def overdue_customers(connection: sa.Connection, now_us: int) -> list[str]:
     """The ids of the frozen customers whose announced deletion is due at `now_us`, the oldest first."""
     due = sa.select(customers.c.id).where(

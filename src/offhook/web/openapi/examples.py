@@ -26,6 +26,22 @@ EXAMPLES: dict[tuple[str, str], dict[str, Any]] = {
         "password": "correct horse battery",
     },
     ("put", "/v1.0/customers/{customer}"): {"name": "Lake Bakery Ltd"},
+    ("post", "/v1.0/activeflows"): {
+        "actions": [{"type": "variable_set", "option": {"key": "greeting", "value": "hello"}}, {"type": "stop"}],
+        "variables": {"language": "en"},
+    },
+    ("post", "/v1.0/flows"): {
+        "name": "Greeting",
+        "actions": [
+            {"type": "answer"},
+            {"type": "play", "option": {"stream_urls": ["sound:hello-world"]}},
+            {"type": "hangup"},
+        ],
+    },
+    ("put", "/v1.0/flows/{flow_id}"): {"name": "Greeting at night"},
+    ("post", "/v1.0/numbers"): {"number": "+1 555 010-0199", "name": "Hot line"},
+    ("put", "/v1.0/numbers/{number_id}"): {"name": "Night line"},
+    ("put", "/v1.0/numbers/{number_id}/flow_ids"): {"call_flow_id": "", "message_flow_id": ""},
     ("post", "/v1.0/events"): {
         "type": "order_paid",
         "subject": "order/4711",

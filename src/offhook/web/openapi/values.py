@@ -9,6 +9,8 @@ from offhook.domain.delivery.delivery import DELETED, FAILING, FROZEN, GONE, OFF
 from offhook.domain.delivery.delivery_log import LoggedStatus
 from offhook.domain.delivery.outcome import Outcome
 from offhook.domain.delivery.standing import State
+from offhook.domain.telephony.call_filter import DIRECTIONS, STATUSES
+from offhook.flows.activeflow import RUNNING_OR_ENDED
 
 _METHODS = ("", *METHODS)
 _OUTCOMES = tuple(outcome.value for outcome in Outcome)
@@ -47,5 +49,9 @@ VALUES: dict[str, dict[str, tuple[str, ...]]] = {
 }
 """By schema and field."""
 
-PARAMETERS: dict[str, dict[str, tuple[str, ...]]] = {"/v1.0/deliveries": {"status": _STATUSES}}
+PARAMETERS: dict[str, dict[str, tuple[str, ...]]] = {
+    "/v1.0/activeflows": {"status": RUNNING_OR_ENDED},
+    "/v1.0/calls": {"status": STATUSES, "direction": DIRECTIONS},
+    "/v1.0/deliveries": {"status": _STATUSES},
+}
 """By path and query parameter."""
