@@ -191,8 +191,7 @@ WORDS: Mapping[str, Words] = {
     "running.write_postponed": Words("What happened ({count} things) cannot be written yet: {error}", _SPACE),
     # Settings
     "settings.retired": Words(
-        "The setting {setting} means nothing any more: the flow Greeting says it.",
-        "Change the flow, and remove the setting.",
+        "The setting {setting} means nothing any more: the flow Greeting says it.", "Change the flow; remove it here."
     ),
     # The database
     "store.abandoned": Words(
