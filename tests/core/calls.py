@@ -44,8 +44,9 @@ def arrived(
     *,
     actions: tuple[Action, ...] = GREETING,
     is_up: bool = False,
+    **how: Any,
 ) -> Arrived:
-    return Arrived(call_id, CUSTOMER, channel(channel_id, is_up=is_up), actions)
+    return Arrived(call_id, CUSTOMER, channel(channel_id, is_up=is_up), actions, **how)
 
 
 class Calls(Machine):

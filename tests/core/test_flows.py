@@ -408,3 +408,78 @@ def test_flows_and_numbers_are_not_taken_up_at_a_start() -> None:
     calls = made(Calls())
     numbered(calls, ALONE, "100")
     assert calls.rows.open == set()
+
+
+# When one has ended
+
+
+def completing(*, next_flow: str = MENU, **start: Any) -> Calls:
+    """One that ends at once, and another flow that runs then."""
+    calls = made(Calls(), sleep(1_000))
+    begin = activeflow.Start(ALONE, CUSTOMER, NIL_UUID, (), on_complete_flow_id=next_flow, **start)
+    calls.tell("activeflow", ALONE, begin)
+    return calls
+
+
+def followers(calls: Calls) -> list[Any]:
+    """Every other activeflow, as it was told of last."""
+    found = {data["id"]: data for _, about, data in calls.events if about.startswith("activeflow/")}
+    return [data for row_id, data in found.items() if row_id not in (ALONE, FLOW_ID)]
+
+
+def test_when_one_has_ended_the_next_one_begins_in_the_same_commit() -> None:
+    calls = completing(variables={"name": "Ada"})
+    (next_one,) = followers(calls)
+    state = calls.state("activeflow", next_one["id"])
+    shown = state.activeflow
+    assert (shown.flow_id, shown.status, shown.reference_activeflow_id) == (MENU, "running", ALONE)
+    assert (state.complete_count, state.execution.variables) == (1, {"name": "Ada"})
+    assert calls.state("activeflow", ALONE).execution.variables == {}
+
+
+def test_a_chain_of_them_has_an_end() -> None:
+    calls = Calls()
+    calls.ask("flow", MENU, flow.Make(MENU, CUSTOMER, "", "", (), NIL_UUID), CUSTOMER)
+    calls.ask("flow", MENU, flow.Change(on_complete_flow_id=MENU), CUSTOMER)
+    calls.tell("activeflow", ALONE, activeflow.Start(ALONE, CUSTOMER, NIL_UUID, (), on_complete_flow_id=MENU))
+    assert len(followers(calls)) == activeflow_module.MAX_COMPLETE_COUNT
+    assert {data["status"] for data in followers(calls)} == {"ended"}
+
+
+@pytest.mark.parametrize("next_flow", [OTHER, NIL_UUID])
+def test_a_next_flow_that_is_not_there_is_none(next_flow: str) -> None:
+    assert followers(completing(next_flow=next_flow)) == []
+
+
+def test_one_that_is_deleted_is_followed_by_nothing() -> None:
+    calls = made(Calls(), sleep(1_000))
+    block = actions_of({"type": "block"})
+    calls.tell("activeflow", ALONE, activeflow.Start(ALONE, CUSTOMER, NIL_UUID, block, on_complete_flow_id=MENU))
+    calls.ask("activeflow", ALONE, Delete(), CUSTOMER)
+    assert followers(calls) == []
+    assert (alone(calls).status, alone(calls).tm_delete is None) == ("ended", False)
+
+
+def test_what_follows_a_calls_flow_has_no_call() -> None:
+    calls = made(Calls(), sleep(1_000))
+    calls.arrive(actions=actions_of(sleep(5_000)), on_complete_flow_id=MENU)
+    calls.gone()
+    (next_one,) = followers(calls)
+    assert (next_one["reference_type"], next_one["reference_id"]) == ("call", calls.call.id)
+    assert (next_one["status"], next_one["current_action"]["type"]) == ("running", "sleep")
+
+
+def test_no_customer_runs_more_without_a_call_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(activeflow_module, "MAX_RUNNING", 2)
+    calls = Calls()
+    block = actions_of({"type": "block"})
+
+    def ask(flow_id: str) -> Result:
+        start = activeflow.Start(flow_id, CUSTOMER, NIL_UUID, block, is_asked=True)
+        return calls.ask("activeflow", flow_id, start, CUSTOMER)
+
+    assert [ask(flow_id).is_done for flow_id in (ALONE, MENU)] == [True, True]
+    assert refusal(ask(OTHER)).status == 429
+    assert calls.rows.get("activeflow", OTHER) is None
+    calls.ask("activeflow", ALONE, activeflow.StopAsked(), CUSTOMER)
+    assert ask(OTHER).is_done

@@ -209,6 +209,8 @@ class _Attempt:
         if type(told) in noun.creates:
             self._refuse(said, _exists(said.tell))
             return
+        if self._unit.is_asked and said.teller is None and not isinstance(told, Delete):
+            self._check_shown(noun, row, said)
         heard = _heard(row.document, told)
         if heard is None:
             return
@@ -289,6 +291,11 @@ class _Attempt:
         if self._customer_id and row.customer_id != self._customer_id:
             raise self._fault(said, PermissionError("the row is another customer's"), said.teller)
         self._customer_id = row.customer_id
+
+    def _check_shown(self, noun: Noun[Any], row: Row, said: _Said) -> None:
+        """What was deleted is not there for anybody who asks, although it may have to be ended yet."""
+        if self._rule(said, noun.is_hidden, row.document.state):
+            raise _RefusedError(_missing(said.tell))
 
     def _check_events(self, step: Step[Any], said: _Said) -> None:
         for event in step.events:
