@@ -128,7 +128,9 @@ class Node:
             engine = await supervisor.add(Engine(store, recorder, sender, engine_settings, DeliveryMetrics(registry)))
             await supervisor.add(Finisher(store), restart=True)
             keep = settings.retention.events
-            await supervisor.add(Retention(store, keep.default, keep.families), restart=True)
+            await supervisor.add(
+                Retention(store, keep.default, keep.families, settings.delivery.disable_after), restart=True
+            )
             passwords = Passwords()
             tokens = await load_login_tokens(store, settings.auth.token_lifetime)
             authenticator = Authenticator(store, tokens, passwords, _throttle_limits(settings))

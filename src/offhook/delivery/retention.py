@@ -19,6 +19,7 @@ from offhook.domain.errors import UnavailableError
 from offhook.domain.events.retention import Cutoffs, Rule, cutoffs_at, rules_of
 from offhook.node.service import Service
 from offhook.store.long_work.forgetting import forget_subjects_step, forget_uris_step
+from offhook.store.long_work.own_webhooks import tidy_own_webhooks_step
 from offhook.store.long_work.retention import (
     forget_keys_step,
     keep_places,
@@ -39,8 +40,15 @@ log = structlog.get_logger()
 class Retention(Service):
     """Prunes the log every ten minutes, in steps with a pause between them."""
 
-    def __init__(self, store: Store, keep: timedelta, by_family: Mapping[str, timedelta]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        keep: timedelta,
+        by_family: Mapping[str, timedelta],
+        disable_after: timedelta = timedelta(days=5),
+    ) -> None:
         self._store = store
+        self._disable_after_us = disable_after // timedelta(microseconds=1)
         self._keep = keep
         self._by_family = dict(by_family)
         self._overdue_place = 0
@@ -62,6 +70,7 @@ class Retention(Service):
         await in_steps(self._store, forget_keys_step, True)
         await in_steps(self._store, forget_subjects_step, True)
         await self._forget_uris(max(rule.cutoff_us for rule in rules))
+        await self._tidy_own_webhooks()
         await self._roll_up()
         return count
 
@@ -110,6 +119,11 @@ class Retention(Service):
             await asyncio.sleep(PAUSE_S)
             if beyond is None:
                 break
+
+    async def _tidy_own_webhooks(self) -> None:
+        """What is held of executions that are over is held as long as it takes to disable a webhook."""
+        before_us = self._store.clock.now_us() - self._disable_after_us
+        await in_steps(self._store, lambda tx, key: tidy_own_webhooks_step(tx, before_us, key), -1)
 
     async def _roll_up(self) -> None:
         """Counts of minutes become those of hours, and these are forgotten."""

@@ -21,8 +21,22 @@ class Entry(NamedTuple):
     rank: int = 0
 
 
+class OwnWebhook(NamedTuple):
+    """A further address, beside the customer's, for the events that carry this activeflow's id."""
+
+    activeflow_id: str
+    uri: str
+    method: str
+
+
 Index = Callable[[S], Iterable[Entry]]
 """Where a state stands in an index: nowhere, once, or under several keys. Pure, and cheap: it runs at each write."""
+
+
+def no_webhook(state: Any) -> OwnWebhook | None:
+    """Most nouns have none."""
+    del state
+    return None
 
 
 def never(state: Any) -> bool:
@@ -51,6 +65,7 @@ class Noun(msgspec.Struct, Generic[S], frozen=True, kw_only=True):
     `indexes` are what `Step.lookup` may name. A final row is in none.
     `is_hidden` says whether REST shows a row no more (it was deleted).
     `waits_for` names what has to be within reach for a row's timers to go (a switch), "" if nothing.
+    `own_webhook` is made with the row, and hears of its first event already.
     `lives` says whether something happens by itself while it is not final: only then has a start to take its rows up.
     """
 
@@ -65,6 +80,7 @@ class Noun(msgspec.Struct, Generic[S], frozen=True, kw_only=True):
     indexes: Mapping[str, Index[S]] = _NO_INDEXES
     is_hidden: Callable[[S], bool] = never
     waits_for: Callable[[S], str] = nothing
+    own_webhook: Callable[[S], OwnWebhook | None] = no_webhook
     lives: bool = True
 
 

@@ -38,7 +38,7 @@ from offhook.domain.inputs.activeflow import (
     StopAsked,
     Typed,
 )
-from offhook.domain.noun import Entry, Noun
+from offhook.domain.noun import Entry, Noun, OwnWebhook
 from offhook.domain.resources import missing
 from offhook.domain.step import Broken, Delete, Due, Found, Lookup, Refusal, Step, Tell, made_id
 from offhook.domain.times import rfc3339
@@ -232,6 +232,10 @@ def broken(state: ActiveflowState, told: Broken, now: datetime) -> Step[Activefl
     return draft.step()
 
 
+def _webhook_of(shown: Activeflow) -> OwnWebhook | None:
+    return OwnWebhook(shown.id, shown.webhook_uri, shown.webhook_method) if shown.webhook_uri else None
+
+
 ACTIVEFLOW: Noun[ActiveflowState] = Noun(
     kind=KIND,
     state_type=ActiveflowState,
@@ -243,6 +247,7 @@ ACTIVEFLOW: Noun[ActiveflowState] = Noun(
     indexes={RUNNING: lambda state: () if state.has_call else (Entry(state.activeflow.customer_id),)},
     is_hidden=lambda state: state.activeflow.tm_delete is not None,
     waits_for=lambda state: state.switch,
+    own_webhook=lambda state: _webhook_of(state.activeflow),
 )
 """The activeflow in the registry."""
 
@@ -257,6 +262,8 @@ def _started(told: Start, now: datetime) -> Step[ActiveflowState]:
         reference_id=told.call_id,
         reference_activeflow_id=told.reference_activeflow_id,
         on_complete_flow_id=told.on_complete_flow_id,
+        webhook_uri=told.webhook_uri,
+        webhook_method=told.webhook_method,
         current_action=NO_ACTION,
         executed_actions=[],
         tm_create=rfc3339(now),

@@ -159,6 +159,10 @@ sa.Index("destinations_making_due", destinations.c.key, sqlite_where=IS_MAKING_D
 IS_DELETED = destinations.c.held_reason == sa.text("'deleted'")
 sa.Index("destinations_deleted", destinations.c.key, sqlite_where=IS_DELETED, postgresql_where=IS_DELETED)
 
+# The further addresses of executions.
+IS_OWN = destinations.c.activeflow_id != sa.text("''")
+sa.Index("destinations_own", destinations.c.key, sqlite_where=IS_OWN, postgresql_where=IS_OWN)
+
 # Every uri a destination had, so that an attempt can name its own by a number.
 uris = sa.Table(
     "uris",

@@ -6,11 +6,12 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
-from offhook.domain.accounts.customer import fault_of_uri
+from offhook.domain.accounts.customer import chosen_webhook, fault_of_uri
 from offhook.domain.catalogue.activeflow import Activeflow
-from offhook.domain.catalogue.fields import Action
+from offhook.domain.catalogue.fields import Action, WebhookMethod
 from offhook.domain.delivery.networks import NetworkPolicy
 from offhook.domain.errors import InvalidError, NotFoundError
 from offhook.domain.ids import NIL_UUID, is_uuid, new_uuid
@@ -72,12 +73,23 @@ class Flows:
         return await self._ask(customer_id, flow_id, Delete())
 
     async def start(
-        self, customer_id: str, *, activeflow_id: str, flow_id: str, actions: Any, variables: Mapping[str, str]
+        self,
+        customer_id: str,
+        *,
+        activeflow_id: str,
+        flow_id: str,
+        actions: Any,
+        variables: Mapping[str, str],
+        webhook_uri: str,
+        webhook_method: str,
     ) -> Activeflow:
         """Run a flow without a call: the one that is named, or else these actions.
 
+        Its events go to `webhook_uri` too, if there is one.
+
         Raises InvalidError, NotFoundError (flow_id), ConflictError (ALREADY_EXISTS) and OverLimitError.
         """
+        uri, method = chosen_webhook(("", ""), webhook_uri, webhook_method, self._policy)
         read, on_complete_flow_id = await self._read(customer_id, actions, NIL_UUID), NIL_UUID
         if flow_id != NIL_UUID:
             named = await self._store.read_for_api(lambda connection: self._flow(connection, customer_id, flow_id))
@@ -91,6 +103,8 @@ class Flows:
             variables=checked_variables(variables),
             on_complete_flow_id=on_complete_flow_id,
             is_asked=True,
+            webhook_uri=uri,
+            webhook_method=msgspec.convert(method, WebhookMethod),
         )
         return await self._tell(customer_id, start.id, start)
 

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from offhook.domain.catalogue import story
 from offhook.domain.catalogue.event_type import IS_SET, define, one_of
-from offhook.domain.catalogue.fields import NO_ACTION, Action, Resource, Time, Uuid
+from offhook.domain.catalogue.fields import NO_ACTION, Action, Resource, Time, Uuid, WebhookMethod
 from offhook.domain.ids import NIL_UUID
 
 
@@ -26,9 +26,7 @@ class Activeflow(Resource, frozen=True, kw_only=True):
     reference_activeflow_id: Annotated[Uuid, Meta(description="The execution that started this one.")] = NIL_UUID
     on_complete_flow_id: Annotated[Uuid, Meta(description="The flow that runs when it has ended.")] = NIL_UUID
     webhook_uri: Annotated[str, Meta(description="A further address for its events; empty for none.")] = ""
-    webhook_method: Annotated[
-        Literal["", "POST", "PUT", "GET", "DELETE"], Meta(description="The method for that address.")
-    ] = ""
+    webhook_method: Annotated[WebhookMethod, Meta(description="The method for that address.")] = ""
     current_action: Annotated[Action, Meta(description="The step it is at.")]
     forward_action_id: Annotated[Uuid, Meta(description="The step it was told to jump to.")] = NIL_UUID
     executed_actions: Annotated[list[Action], Meta(description="The steps behind it.")]

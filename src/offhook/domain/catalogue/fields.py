@@ -32,6 +32,10 @@ AddressType = Literal[
 ]  # fmt: skip
 
 
+WebhookMethod = Literal["", "POST", "PUT", "GET", "DELETE"]
+"""Empty where there is no webhook."""
+
+
 class Address(Struct, frozen=True, kw_only=True):
     """Where a call or a message comes from or goes to."""
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from offhook.domain.catalogue.fields import Action
+from offhook.domain.catalogue.fields import Action, WebhookMethod
 from offhook.domain.ids import NIL_UUID
 
 KIND = "activeflow"
@@ -17,8 +17,8 @@ class Start(msgspec.Struct, frozen=True):
 
     Beside a call, which is on `switch`, it waits for `Go`; without one it begins at once. `call_id` is the call it is
     about, which may be over. `known` are the system's variables, `variables` those that were given with the request.
-    `is_asked`: somebody wants it who can be told that there are too many. One that runs because another has ended says
-    which, and is the `complete_count`th in a row.
+    `webhook_uri` is a further address for events that carry its id. `is_asked`: somebody wants it who can be told that
+    there are too many. One that runs because another has ended says which, and is the `complete_count`th in a row.
     """
 
     id: str
@@ -33,6 +33,8 @@ class Start(msgspec.Struct, frozen=True):
     reference_activeflow_id: str = NIL_UUID
     complete_count: int = 0
     is_asked: bool = False
+    webhook_uri: str = ""
+    webhook_method: WebhookMethod = ""
 
 
 class Go(msgspec.Struct, frozen=True):

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 import structlog
 
 from offhook.store.commit.committed import Committed
+from offhook.store.commit.destination_rows import add_own_webhook
 from offhook.store.commit.flush import Entries, is_stale, write_rows
 from offhook.store.commit.keys import Keys
 from offhook.store.commit.port import Row, Write
@@ -56,6 +57,7 @@ class Deciding:
         if writes:
             self.has_written = True
             write_rows(self._connection, self._keys, writes, self._entries_before)
+            self._add_webhooks(writes)
         self._committed.changes += writes
         self._committed.orders += self._group.orders
 
@@ -90,6 +92,13 @@ class Deciding:
     def _begin(self) -> None:
         self._rows = GroupRows(self._connection, self._transaction, self._tables)
         self._group = Group(self._rows, self._tables.nouns)
+
+    def _add_webhooks(self, writes: Iterable[Write]) -> None:
+        """Before the events are written, which go to them too."""
+        for write in writes:
+            if write.webhook is not None:
+                customer_key = self._transaction.customer_key(write.row.customer_id)
+                add_own_webhook(self._connection, self._keys, customer_key, write.webhook)
 
     def _entries_before(self, write: Write) -> Entries | None:
         """The places that the row had in indexes; None if that cannot be told."""

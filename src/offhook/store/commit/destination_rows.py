@@ -8,9 +8,11 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from offhook.domain.delivery.delivery import Destination
+from offhook.domain.delivery.delivery import FROZEN, Destination
 from offhook.domain.delivery.health import Failure
+from offhook.domain.noun import OwnWebhook
 from offhook.store import schema
+from offhook.store.commit.keys import Keys
 from offhook.store.database.prepared import Prepared, driver_cursor
 from offhook.store.schema import customers, deliveries, destinations, uris
 
@@ -108,6 +110,23 @@ class _Statements:
 @cache
 def _statements(dialect_name: str) -> _Statements:
     return _Statements(dialect_name)
+
+
+def add_own_webhook(connection: sa.Connection, keys: Keys, customer_key: int, webhook: OwnWebhook) -> None:
+    """Make a destination beside the customer's own."""
+    (key,), (uri_key,) = keys.take(connection, "destinations"), keys.take(connection, "uris")
+    status = connection.execute(sa.select(customers.c.status).where(customers.c.key == customer_key)).scalar()
+    connection.execute(sa.insert(uris).values(key=uri_key, destination_key=key, uri=webhook.uri))
+    connection.execute(
+        sa.insert(destinations).values(
+            key=key,
+            customer_key=customer_key,
+            activeflow_id=webhook.activeflow_id,
+            uri_key=uri_key,
+            method=webhook.method,
+            held_reason=FROZEN if status == FROZEN else "",
+        )
+    )
 
 
 def load_destination(connection: sa.Connection, key: int) -> Destination | None:

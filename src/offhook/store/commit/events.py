@@ -8,7 +8,7 @@ one PostgreSQL cannot wait for each other.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -54,10 +54,12 @@ class _Statements:
             dialect_name,
         )
         self.select_destinations = Prepared(
-            sa.select(targets.c.activeflow_id, targets.c.key).where(
-                targets.c.customer_key == sa.bindparam("for_key"), targets.c.uri_key.is_not(None)
+            sa.select(targets.c.key).where(
+                targets.c.customer_key == sa.bindparam("for_key"),
+                targets.c.activeflow_id == sa.bindparam("for_activeflow"),
+                targets.c.uri_key.is_not(None),
             ),
-            ("for_key",),
+            ("for_key", "for_activeflow"),
             dialect_name,
         )
         self.insert_events = Prepared(
@@ -159,7 +161,9 @@ class EventWriting:
         return {subject: [key, after - count] for (subject, count), (key, after) in zip(counts, found, strict=True)}
 
     def _add_deliveries(self, cursor: Any, new: Sequence[tuple[int, NewEvent]], counting: Counting) -> None:
-        targets = self._destinations_of(cursor, {customer_key for customer_key, _ in new})
+        concerned = {(customer_key, "") for customer_key, _ in new}
+        concerned |= {(customer_key, event.activeflow_id) for customer_key, event in new if event.activeflow_id}
+        targets = self._destinations_of(cursor, concerned)
         wanted = [
             (destination_key, customer_key, event)
             for (customer_key, _), event in zip(new, self._total.events[-len(new) :], strict=True)
@@ -218,15 +222,12 @@ class EventWriting:
             for destination_key in targets.get((customer_key, added.activeflow_id), ())
         ]
 
-    def _destinations_of(self, cursor: Any, customer_keys: Iterable[int]) -> dict[tuple[int, str], list[int]]:
-        """The destinations that are on, by customer and activeflow."""
-        targets: dict[tuple[int, str], list[int]] = {}
-        keys = sorted(customer_keys)
-        found = self._statements.select_destinations.fetch_each(cursor, [{"for_key": key} for key in keys])
-        for customer_key, some in zip(keys, found, strict=True):
-            for activeflow_id, key in some:
-                targets.setdefault((customer_key, activeflow_id), []).append(key)
-        return targets
+    def _destinations_of(self, cursor: Any, concerned: Collection[tuple[int, str]]) -> dict[tuple[int, str], list[int]]:
+        """Those of these destinations that are on, by customer and activeflow."""
+        owners = sorted(concerned)
+        rows = [{"for_key": key, "for_activeflow": activeflow_id} for key, activeflow_id in owners]
+        found = self._statements.select_destinations.fetch_each(cursor, rows)
+        return {owner: [key for (key,) in some] for owner, some in zip(owners, found, strict=True)}
 
     def _hand_over(self, cursor: Any, destination_keys: Iterable[int]) -> None:
         """Spare whoever delivers a read for each destination that it meets for the first time."""

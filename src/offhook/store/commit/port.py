@@ -12,6 +12,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
+from offhook.domain.noun import OwnWebhook
 from offhook.domain.step import Lookup, Pending
 
 S = TypeVar("S")
@@ -83,13 +84,14 @@ class Write(msgspec.Struct, frozen=True):
     """A row to be written: inserted with version 1 if `row.version` is 0, else updated to `row.version + 1` where the
     version is still `row.version` (no such row: the group runs again).
 
-    `entries` are all its places in indexes, as (index, key, rank), `document` the bytes of `row.document`, once its
-    unit has succeeded.
+    `webhook` is to be made with a row that is inserted. `entries` are all its places in indexes, as (index, key, rank),
+    `document` the bytes of `row.document`, once its unit has succeeded.
     """
 
     row: Row
     is_final: bool
     lives: bool = True
+    webhook: OwnWebhook | None = None
     entries: tuple[tuple[str, str, int], ...] = ()
     document: bytes = b""
 

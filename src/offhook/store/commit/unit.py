@@ -263,7 +263,9 @@ class _Attempt:
     def _keep(self, noun: Noun[Any], row: Row, said: _Said) -> None:
         state = row.document.state
         is_final = self._rule(said, noun.is_final, state)
-        self.changed[said.key] = Write(row, is_final, noun.lives, self._rule(said, places_of, noun, state))
+        webhook = self._rule(said, noun.own_webhook, state) if row.version == 0 else None
+        entries = self._rule(said, places_of, noun, state)
+        self.changed[said.key] = Write(row, is_final, lives=noun.lives, webhook=webhook, entries=entries)
         self._causes[said.key] = said
 
     def _get(self, key: _Key) -> Row | Unreadable | None:

@@ -32,6 +32,7 @@ VALUES: dict[str, dict[str, tuple[str, ...]]] = {
         "webhook_disabled_reason": ("", GONE, FAILING, FROZEN, DELETED),
     },
     "CustomerChange": {"webhook_method": _METHODS},
+    "NewActiveflow": {"webhook_method": _METHODS},
     "NewCustomer": {"webhook_method": _METHODS},
     "DeliveryRow": {
         "status": _STATUSES,

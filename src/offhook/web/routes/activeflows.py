@@ -24,12 +24,17 @@ from offhook.web.request import (
 
 
 class NewActiveflow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A `flow_id` beats `actions`. With an `id` of its own a request is safe to repeat: the second is a 409."""
+    """A `flow_id` beats `actions`; `webhook_uri` is a further address for its events.
+
+    With an `id` of its own a request is safe to repeat: the second is a 409.
+    """
 
     id: str = ""
     flow_id: str = ""
     actions: list[Any] = []
     variables: dict[str, str] = {}
+    webhook_uri: str = ""
+    webhook_method: str = ""
 
 
 @get("/v1.0/activeflows", tags=["activeflows"])
@@ -64,6 +69,8 @@ async def create(request: AnyRequest, data: NewActiveflow) -> Activeflow:
         flow_id=checked_reference("flow_id", data.flow_id),
         actions=data.actions,
         variables=data.variables,
+        webhook_uri=data.webhook_uri,
+        webhook_method=data.webhook_method,
     )
 
 

@@ -1,5 +1,7 @@
 """An activeflow knows the switch of its call: its timers stand still while that is out of reach.
 
+Further addresses of executions are found.
+
 Revision: 0010.
 """
 
@@ -24,6 +26,8 @@ _SWITCH = "asterisk"
 
 def upgrade() -> None:
     """What is over has no timers. Documents that cannot be read stay as they are, and cannot be read."""
+    where = sa.text("activeflow_id != ''")
+    op.create_index("destinations_own", "destinations", ["key"], sqlite_where=where, postgresql_where=where)
     connection = op.get_bind()
     statement = sa.text("UPDATE activeflows SET document = :document WHERE key = :key")
     for rows in _in_bites(connection):
