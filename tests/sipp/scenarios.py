@@ -19,10 +19,17 @@ _TO_TAG = "[peer_tag_param]"
 
 
 def _request(
-    method: str, cseq: int, *, body: str = "", to_tag: str = "", branch: str = "[branch]", headers: str = ""
+    method: str,
+    cseq: int,
+    *,
+    body: str = "",
+    to_tag: str = "",
+    branch: str = "[branch]",
+    headers: str = "",
+    content_type: str = "application/sdp",
 ) -> str:
     retransmission = "" if method in ("ACK", "CANCEL") else ' retrans="500"'
-    content = headers + ("Content-Type: application/sdp\n      " if body else "")
+    content = headers + (f"Content-Type: {content_type}\n      " if body else "")
     return f"""  <send{retransmission}>
     <![CDATA[
       {method} sip:[service]@[remote_ip]:[remote_port] SIP/2.0
@@ -97,6 +104,20 @@ SCENARIOS = {
         f"refused_{code}": _refused_with(code) + _request("ACK", 1, to_tag=_TO_TAG, branch="[branch-5]")
         for code in (401, 403, 404, 486, 503, 603)
     },
+    # Types a digit (-key digit) after a pause, and listens until the other side hangs up.
+    "types_a_digit": _INVITE
+    + _ANSWERED
+    + "  <pause />\n"
+    + _request(
+        "INFO",
+        2,
+        to_tag=_TO_TAG,
+        body="      Signal=[digit]\n      Duration=160\n",
+        content_type="application/dtmf-relay",
+    )
+    + _receive(200)
+    + '  <recv request="BYE" timeout="30000" />\n'
+    + _OK,
     # Puts the call on hold (RFC 3264, 8.4), and vanishes.
     "falls_silent_on_hold": _INVITE
     + _ANSWERED

@@ -12,6 +12,7 @@ from offhook.cli.doctor import doctor
 from offhook.cli.local.node import agent, config, init, serve
 from offhook.cli.remote.customer import customer
 from offhook.cli.remote.events import events
+from offhook.cli.remote.flows import flow, number
 from offhook.cli.remote.lists import calls, deliveries
 from offhook.cli.remote.trigger import trigger
 from offhook.domain.errors import InvalidError, OffhookError
@@ -23,7 +24,7 @@ def program() -> None:
     """Offhook: a self-hosted communications platform whose events never get lost."""
 
 
-for command in (serve, init, agent, config, customer, events, deliveries, calls, trigger, doctor):
+for command in (serve, init, agent, config, customer, events, deliveries, calls, flow, number, trigger, doctor):
     program.add_command(command)
 
 

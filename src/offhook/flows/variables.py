@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 from offhook.domain.errors import InvalidError
+from offhook.flows.addresses import ADDRESSES
 
 DIGITS = "voipbin.call.digits"
 """What the caller typed: the one of the system's own that a flow may set."""
@@ -71,7 +72,7 @@ def filled_option(action_type: str, option: Mapping[str, Any], variables: Mappin
 def _filled(action_type: str, name: str, value: Any, variables: Mapping[str, str]) -> Any:
     match value:
         case str():
-            if (action_type, name) in _ADDRESSES:
+            if (action_type, name) in ADDRESSES:
                 return _filled_address(value, variables)
             return filled(value, variables, _escape_of(action_type, name, value))
         case list():
@@ -80,9 +81,6 @@ def _filled(action_type: str, name: str, value: Any, variables: Mapping[str, str
             return {key: _filled(action_type, name, each, variables) for key, each in value.items()}
         case _:
             return value
-
-
-_ADDRESSES = frozenset({("webhook_send", "uri"), ("fetch", "event_url"), ("play", "stream_urls")})
 
 
 def _escape_of(action_type: str, name: str, text: str) -> Escape | None:

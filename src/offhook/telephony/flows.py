@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
-from offhook.domain.accounts.customer import chosen_webhook, fault_of_uri
+from offhook.domain.accounts.customer import chosen_webhook
 from offhook.domain.catalogue.activeflow import Activeflow
 from offhook.domain.catalogue.fields import Action, WebhookMethod
 from offhook.domain.delivery.networks import NetworkPolicy
@@ -18,14 +17,12 @@ from offhook.domain.ids import NIL_UUID, is_uuid, new_uuid
 from offhook.domain.inputs import activeflow, flow
 from offhook.domain.step import Delete, Lookup, Tell
 from offhook.flows.activeflow import ActiveflowState
+from offhook.flows.addresses import fault_of_address
 from offhook.flows.flow import Flow, FlowState
 from offhook.flows.reading import read_actions
 from offhook.flows.variables import checked_variables
 from offhook.running.runner import Runner
 from offhook.store.store import Store
-
-_ADDRESSES = {("webhook_send", "uri"), ("fetch", "event_url"), ("play", "stream_urls")}
-_SOUND = re.compile(r"sound:[a-z0-9_-]+(?:/[a-z0-9_-]+)*")
 
 
 class Flows:
@@ -136,15 +133,9 @@ class Flows:
         def fault_of(action_type: str, field: str, value: str) -> str:
             if (action_type, field) == ("fetch_flow", "flow_id"):
                 return "" if value.lower() in known else f"There is no flow {value[:64]}."
-            return self._fault_of_address(value) if (action_type, field) in _ADDRESSES else ""
+            return fault_of_address(action_type, field, value, self._policy)
 
         return read_actions(actions, check=fault_of)
-
-    def _fault_of_address(self, value: str) -> str:
-        if value.startswith("sound:"):
-            return "" if _SOUND.fullmatch(value) else f"{value[:64]} is no name of a sound."
-        fault = fault_of_uri(value, self._policy)
-        return f"{value[:64]} {fault}." if fault else ""
 
     def _known(self, connection: sa.Connection, customer_id: str, wanted: Iterable[str]) -> set[str]:
         return {flow_id for flow_id in wanted if self._found(connection, customer_id, flow_id)}

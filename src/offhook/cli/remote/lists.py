@@ -13,7 +13,7 @@ from offhook.cli.showing.terminal import local_time, plain, show_block, show_del
 _MAX_PAGE = 100
 # One answer looks at 10,000 deliveries at most.
 _MAX_QUESTIONS = 20
-_LIMIT = click.IntRange(1, 10_000)
+LIMIT = click.IntRange(1, 10_000)
 
 
 @click.group()
@@ -25,7 +25,7 @@ def deliveries() -> None:
 @click.option("--status", type=click.Choice(["pending", "held", "succeeded", "exhausted", "cancelled"]))
 @click.option("--type", "event_type", help="Only this type.")
 @click.option("--subject", help="Only this subject, such as call/<uuid>.")
-@click.option("--limit", type=_LIMIT, default=20, show_default=True)
+@click.option("--limit", type=LIMIT, default=20, show_default=True)
 @click.option("--page-token", default="", help="Where a list before ended: it says so.")
 @remote
 def list_deliveries(
@@ -39,7 +39,7 @@ def list_deliveries(
 ) -> None:
     """Deliveries, newest first."""
     query = {"status": status, "type": event_type, "subject": subject}
-    page = _pages(Server.found(data), "/v1.0/deliveries", query, page_token, limit)
+    page = pages(Server.found(data), "/v1.0/deliveries", query, page_token, limit)
     if as_json:
         show_json(page)
     else:
@@ -53,7 +53,7 @@ def list_deliveries(
             click.echo(f"Older ones: the same with --page-token {token}")
 
 
-def _pages(server: Server, path: str, query: dict[str, str | None], token: str, limit: int) -> dict[str, Any]:
+def pages(server: Server, path: str, query: dict[str, str | None], token: str, limit: int) -> dict[str, Any]:
     """As many as are wanted, or as a few questions without an answer find: few may match, far apart."""
     found: list[Any] = []
     fruitless = 0
@@ -74,11 +74,11 @@ def calls() -> None:
 
 
 @calls.command("list")
-@click.option("--limit", type=_LIMIT, default=20, show_default=True)
+@click.option("--limit", type=LIMIT, default=20, show_default=True)
 @remote
 def list_calls(data: Path, as_json: bool, limit: int) -> None:
     """Calls, newest first."""
-    page = _pages(Server.found(data), "/v1.0/calls", {}, "", limit)
+    page = pages(Server.found(data), "/v1.0/calls", {}, "", limit)
     if as_json:
         show_json(page)
         return
