@@ -29,10 +29,12 @@ from offhook.delivery.metrics import DeliveryMetrics
 from offhook.delivery.recorder import Recorder
 from offhook.delivery.retention import Retention
 from offhook.delivery.tester import SampleSender
+from offhook.delivery.web_requests import WebRequests
 from offhook.domain.delivery.networks import NetworkPolicy
 from offhook.domain.delivery.retry import RetryPolicy
 from offhook.domain.events.publication import PublishLimits
 from offhook.domain.switch.commands import ToSwitch
+from offhook.domain.web_request import WebRequest
 from offhook.folder import DataFolder, Profile
 from offhook.node.service import Closing, Service
 from offhook.node.supervisor import Supervisor
@@ -137,7 +139,9 @@ class Node:
             customers = Customers(store, passwords, policy)
             await supervisor.add(Deletions(customers), restart=True)
             runner = Runner(store)
-            calls = await self._take_calls(asterisk, store, runner)
+            lanes = Lanes(store, runner)
+            lanes.register(WebRequest, WebRequests(store, sender, _USER_AGENT))
+            calls = await self._take_calls(asterisk, store, runner, lanes)
             services = Services(
                 settings=_web_settings(settings),
                 store=store,
@@ -218,8 +222,9 @@ class Node:
         await self._supervisor.add(self._asterisk, restart=True)
         return self._asterisk.endpoint
 
-    async def _take_calls(self, asterisk: AriEndpoint | None, store: Store, runner: Runner) -> CallControl:
-        lanes = Lanes(store, runner)
+    async def _take_calls(
+        self, asterisk: AriEndpoint | None, store: Store, runner: Runner, lanes: Lanes
+    ) -> CallControl:
         timers = Timers(store, runner, waits_for)
         if asterisk is None:
             await end_open_calls(store)

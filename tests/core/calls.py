@@ -7,9 +7,8 @@ from typing import Any
 
 from offhook.domain.catalogue.fields import Action
 from offhook.domain.inputs.call import Arrived, HangUpAsked
-from offhook.domain.noun import Nouns, registry
+from offhook.domain.noun import Nouns
 from offhook.domain.step import Done, Outcome, made_id
-from offhook.domain.switch.commands import SwitchCommand
 from offhook.domain.switch.inputs import (
     Channel,
     ChannelAnswered,
@@ -17,11 +16,9 @@ from offhook.domain.switch.inputs import (
     ChannelGone,
     PlaybackFinished,
 )
-from offhook.domain.telephony.call import CALL
-from offhook.domain.telephony.number import NUMBER
-from offhook.flows.activeflow import ACTIVEFLOW
-from offhook.flows.flow import FLOW
 from offhook.flows.greeting import greeting
+from offhook.telephony.nouns import COMMAND_TYPE
+from offhook.telephony.nouns import NOUNS as NOUNS
 from tests.core.machine import Machine
 
 SWITCH = "asterisk"
@@ -31,7 +28,6 @@ FLOW_ID = made_id(CALL_ID, 1)
 CHANNEL = "1772442007.12"
 RING_TIME = timedelta(seconds=2)
 GREETING = greeting(RING_TIME, "hello-world")
-NOUNS: Nouns = registry(CALL, ACTIVEFLOW, FLOW, NUMBER)
 
 
 def channel(channel_id: str = CHANNEL, *, is_up: bool = False) -> Channel:
@@ -52,7 +48,7 @@ def arrived(
 class Calls(Machine):
     """A machine with one caller."""
 
-    def __init__(self, nouns: Nouns = NOUNS, command_type: Any = SwitchCommand) -> None:
+    def __init__(self, nouns: Nouns = NOUNS, command_type: Any = COMMAND_TYPE) -> None:
         super().__init__(nouns, command_type)
 
     def arrive(self, **how: Any) -> None:

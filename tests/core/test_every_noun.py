@@ -15,6 +15,7 @@ from offhook.domain.inputs import call as call_inputs
 from offhook.domain.noun import registry
 from offhook.domain.step import (
     Absent,
+    Answered,
     Begun,
     Broken,
     Delete,
@@ -42,6 +43,7 @@ from offhook.domain.switch.inputs import (
 from offhook.domain.telephony import call as call_noun
 from offhook.domain.telephony.call import CALL
 from offhook.domain.telephony.call_state import CallState, Timer
+from offhook.domain.web_request import WebRequest
 from offhook.flows import activeflow as flow_noun
 from offhook.flows.activeflow import ACTIVEFLOW
 from offhook.flows.activeflow import Timer as FlowTimer
@@ -93,6 +95,22 @@ def call_told(calls: Calls) -> list[Any]:
     ]
 
 
+ANSWERED = Answered(200, b"[]", is_whole=True)
+
+
+def web_request(turn: int) -> WebRequest:
+    return WebRequest(
+        id="none",
+        activeflow_id=FLOW_ID,
+        customer_id=CUSTOMER,
+        turn=turn,
+        method="POST",
+        uri="http://a.test/",
+        content_type="application/json",
+        body="",
+    )
+
+
 def flow_told(calls: Calls) -> list[Any]:
     """Everything that an activeflow can be told."""
     return [
@@ -108,6 +126,12 @@ def flow_told(calls: Calls) -> list[Any]:
         flow_inputs.CallEnded(),
         *(Due(name, at) for name, at in calls.document("activeflow", FLOW_ID).timers.items()),
         *(Due(name, START) for name in FlowTimer),
+        *(Ended(order.pending.command, outcome) for order in calls.pending() for outcome in OUTCOMES),
+        *(
+            Ended(web_request(turn), outcome)
+            for turn in range(6)
+            for outcome in (*OUTCOMES, Answered(200, b"[]", True))
+        ),
         Delete(),
     ]
 

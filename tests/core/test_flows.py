@@ -10,10 +10,11 @@ import pytest
 
 from offhook.domain.ids import NIL_UUID
 from offhook.domain.inputs import activeflow, flow, number
-from offhook.domain.step import Delete, Refusal, Tell
+from offhook.domain.step import Answered, Delete, Refusal, Refused, Tell
 from offhook.domain.switch.commands import Answer, Follow, HangUp, HangUpCause, Ring
 from offhook.domain.switch.inputs import DigitReceived
 from offhook.domain.telephony.call_state import Playing
+from offhook.domain.web_request import WebRequest
 from offhook.flows import activeflow as activeflow_module
 from offhook.flows.options import OPTIONS
 from offhook.flows.reading import read_actions
@@ -261,6 +262,7 @@ def test_no_action_is_without_an_end(name: str) -> None:
         calls.wait(timedelta(seconds=10))
     assert (calls.call.status != "progressing") == (name != "block")
     started(action, calls=calls)
+    calls.end_all()
     calls.wait(timedelta(days=1))
     assert (alone(calls).status == "ended") == (name != "block")
 
@@ -483,3 +485,93 @@ def test_no_customer_runs_more_without_a_call_than_the_limit(monkeypatch: pytest
     assert calls.rows.get("activeflow", OTHER) is None
     calls.ask("activeflow", ALONE, activeflow.StopAsked(), CUSTOMER)
     assert ask(OTHER).is_done
+
+
+# What is sent to an address
+
+
+FETCH = {"type": "fetch", "option": {"event_url": "http://a.test/menu"}}
+SEND = {"type": "webhook_send", "option": {"uri": "http://a.test/", "data": "{}", "sync": True}}
+
+
+def asked(calls: Calls) -> WebRequest:
+    (command,) = [order.pending.command for order in calls.pending() if isinstance(order.pending.command, WebRequest)]
+    return command
+
+
+def answer(calls: Calls, body: Any = b"", status_code: int = 200, *, is_whole: bool = True) -> None:
+    content = body if isinstance(body, bytes) else msgspec.json.encode(body)
+    calls.end(WebRequest, Answered(status_code, content, is_whole))
+
+
+def test_fetch_asks_who_it_is_for_and_runs_what_is_answered() -> None:
+    calls = started(FETCH, sleep(3_000))
+    request = asked(calls)
+    assert (request.method, request.uri, request.content_type) == ("POST", "http://a.test/menu", "application/json")
+    assert msgspec.json.decode(request.body) == {"activeflow_id": ALONE, "reference_id": NIL_UUID}
+    answer(calls, [{"id": "here", "type": "sleep", "option": {"duration": 2_000}}, {"type": "empty", "next_id": ""}])
+    assert alone(calls).current_action.option == {"duration": 2_000}
+    calls.wait(timedelta(seconds=2))
+    assert alone(calls).current_action.option == {"duration": 3_000}
+    assert executed(calls, ALONE) == ["fetch", "sleep", "empty"]
+
+
+@pytest.mark.parametrize(
+    ("body", "how", "said"),
+    [
+        (b"{", {}, "is not JSON"),
+        ([{"type": "nothing"}], {}, "nothing"),
+        ([{"type": "empty"}] * 101, {}, "100 actions at most"),
+        ([], {"is_whole": False}, "bytes"),
+        ([], {"status_code": 404}, "The server answered 404."),
+    ],
+)
+def test_what_cannot_be_fetched_ends_the_flow(body: Any, how: dict[str, Any], said: str) -> None:
+    calls = started(FETCH, sleep(3_000))
+    answer(calls, body, **how)
+    assert alone(calls).status == "ended"
+    assert said in alone(calls).executed_actions[-1].error
+
+
+def test_what_nobody_answers_ends_a_fetch_and_not_what_was_only_sent() -> None:
+    calls = started(FETCH, sleep(3_000))
+    calls.end(WebRequest, Refused("Nothing listens on a.test."))
+    assert (alone(calls).status, alone(calls).executed_actions[-1].error) == ("ended", "Nothing listens on a.test.")
+    calls = started(SEND, sleep(3_000))
+    calls.end(WebRequest, Refused("Nothing listens on a.test."))
+    assert alone(calls).current_action.type == "sleep"
+    assert alone(calls).executed_actions[0].error == "Nothing listens on a.test."
+
+
+def test_what_is_sent_has_its_variables_filled_in_as_json() -> None:
+    option = {"uri": "http://a.test/${who}", "method": "PUT", "data": '{"who": "${who}"}', "sync": True}
+    calls = started({"type": "webhook_send", "option": option}, variables={"who": 'Ada "L"'})
+    request = asked(calls)
+    assert (request.method, request.uri) == ("PUT", "http://a.test/Ada%20%22L%22")
+    assert msgspec.json.decode(request.body) == {"who": 'Ada "L"'}
+    assert alone(calls).current_action.option == option
+
+
+def test_what_is_no_json_once_it_is_filled_in_is_not_sent() -> None:
+    option = {"uri": "http://a.test/", "data": '{"count": ${count}}', "sync": True}
+    calls = started({"type": "webhook_send", "option": option}, sleep(1_000))
+    assert not calls.pending()
+    assert "data is not JSON" in alone(calls).executed_actions[0].error
+
+
+def test_an_answer_after_the_end_means_nothing() -> None:
+    calls = started(FETCH, sleep(3_000))
+    calls.ask("activeflow", ALONE, activeflow.StopAsked(), CUSTOMER)
+    before = len(calls.events)
+    answer(calls, [{"type": "empty"}])
+    assert (len(calls.events), alone(calls).status) == (before, "ended")
+
+
+def test_beside_a_call_a_fetch_is_shown_and_abandoned_when_the_caller_leaves() -> None:
+    calls = answered({"type": "answer"}, FETCH, {"type": "echo"})
+    calls.wait(timedelta(0))
+    assert calls.shown("call/", "action")[-1][1]["type"] == "fetch"
+    calls.gone()
+    answer(calls, [{"type": "empty"}])
+    assert calls.types("call/")[-1] == "call_hungup"
+    assert calls.types("activeflow/")[-1] == "activeflow_deleted"

@@ -67,6 +67,17 @@ class Done(msgspec.Struct, frozen=True, tag="done"):
     """It was carried out, now or before."""
 
 
+class Answered(msgspec.Struct, frozen=True, tag="answered"):
+    """It was carried out, and this was answered: an HTTP status, and as much of the body as was wanted.
+
+    `is_whole`: there was no more.
+    """
+
+    status_code: int
+    body: bytes
+    is_whole: bool
+
+
 class Absent(msgspec.Struct, frozen=True, tag="absent"):
     """What it is about does not exist, or not any more. Which one: the command names it."""
 
@@ -96,7 +107,7 @@ class Superseded(msgspec.Struct, frozen=True, tag="superseded"):
     """It was not begun, and a later command made it pointless."""
 
 
-Outcome = Done | Absent | Refused | Unavailable | Unknown | Superseded
+Outcome = Done | Answered | Absent | Refused | Unavailable | Unknown | Superseded
 """How a command ended."""
 
 

@@ -16,14 +16,16 @@ from collections import deque
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
+from itertools import count
 from typing import assert_never
 
 import msgspec
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from offhook.domain.catalogue.activeflow import Activeflow
 from offhook.domain.catalogue.fields import NO_ACTION, Action
 from offhook.domain.draft import Draft
+from offhook.domain.errors import InvalidError
 from offhook.domain.ids import NIL_UUID
 from offhook.domain.inputs import call, flow
 from offhook.domain.inputs.activeflow import (
@@ -40,13 +42,30 @@ from offhook.domain.inputs.activeflow import (
 )
 from offhook.domain.noun import Entry, Noun, OwnWebhook
 from offhook.domain.resources import missing
-from offhook.domain.step import Broken, Delete, Due, Found, Lookup, Refusal, Step, Tell, made_id
+from offhook.domain.step import (
+    Answered,
+    Broken,
+    Delete,
+    Due,
+    Ended,
+    Found,
+    Lookup,
+    Outcome,
+    Refusal,
+    Step,
+    Tell,
+    made_id,
+)
 from offhook.domain.times import rfc3339
+from offhook.domain.web_request import WebRequest
 from offhook.flows.doing import doing_of, lasts
 from offhook.flows.execution import Begun, Execution, Known, advance, pushed, started
-from offhook.flows.options import DigitsReceive, FetchFlow, Option
+from offhook.flows.options import DigitsReceive, Fetch, FetchFlow, Option, WebhookSend
+from offhook.flows.web import MAX_FETCHED, fault_of_answer, fault_of_sending, fetched_actions, sent_by
 
-Input = Start | Go | ActionEnded | Listening | Typed | Fetched | Found | StopAsked | Halt | CallEnded | Due | Delete
+Input = (
+    Start | Go | ActionEnded | Listening | Typed | Fetched | Found | StopAsked | Halt | CallEnded | Ended | Due | Delete
+)
 """What an activeflow can be told."""
 
 _MAX_EXECUTED = 1_000
@@ -60,6 +79,9 @@ RUNNING = "running"
 """The index by which a customer's activeflows without a call are found that run."""
 MAX_RUNNING = 1_000
 """So many of them can be asked for at most."""
+# Ids are made of numbers, each kind of its own: of what follows (0 to 5), of requests, of actions that were fetched.
+_FIRST_REQUEST = 1_000
+_FIRST_FETCHED = 1_000_000
 MAX_COMPLETE_COUNT = 5
 """So many run one after another, each as the one before has ended, at most."""
 _DIGIT_PAUSE = timedelta(seconds=5)
@@ -174,6 +196,10 @@ def decide(state: ActiveflowState | None, told: Input, now: datetime) -> Step[Ac
         case Start() | StopAsked():
             pass
         case _ if state.is_halted:
+            pass
+        case Ended(command=WebRequest(turn=turn), outcome=outcome) if turn == state.turn:
+            _answered(draft, outcome)
+        case Ended():
             pass
         case _:
             _run(draft, told)
@@ -349,19 +375,52 @@ def _begin(draft: _Draft, begun: Begun) -> None:
         return
     draft.tell_customer("activeflow_updated")
     doing = doing_of(begun.option)
-    if doing is None:
-        _leave_out(draft, begun.action)
+    fault = fault_of_sending(begun.option) if doing is not None else f"{begun.action.type} is not offered yet."
+    if doing is None or fault:
+        _go_on(draft, fault)
         return
     _wait_for(draft, begun.option)
+    _ask(draft, begun.option)
     draft.tell_call(call.Begin(turn, begun.action, doing))
 
 
-def _leave_out(draft: _Draft, action: Action) -> None:
-    error = f"{action.type} is not offered yet."
-    if action.type == "fetch":
-        _fail(draft, error)
+def _ask(draft: _Draft, option: Option) -> None:
+    """Send what the action sends."""
+    shown, turn = draft.state.activeflow, draft.state.turn
+    if isinstance(option, Fetch | WebhookSend):
+        draft.commands.append(
+            WebRequest(
+                id=made_id(shown.id, _FIRST_REQUEST + turn),
+                activeflow_id=shown.id,
+                customer_id=shown.customer_id,
+                turn=turn,
+                **asdict(sent_by(option, shown)),
+            )
+        )
+
+
+def _answered(draft: _Draft, outcome: Outcome) -> None:
+    """What was sent has come to something."""
+    action = draft.state.activeflow.current_action
+    fault = fault_of_answer(outcome)
+    if action.type == "webhook_send":
+        _go_on(draft, fault)
+    elif fault:
+        _fail(draft, fault)
     else:
-        _go_on(draft, error)
+        assert isinstance(outcome, Answered)
+        _take_fetched(draft, outcome)
+
+
+def _take_fetched(draft: _Draft, answer: Answered) -> None:
+    shown, turn = draft.state.activeflow, draft.state.turn
+    numbers = count(_FIRST_FETCHED + turn * MAX_FETCHED)
+    try:
+        actions = fetched_actions(answer, lambda: made_id(shown.id, next(numbers)))
+    except InvalidError as error:
+        _fail(draft, f"What was fetched is no list of actions: {error.message}")
+    else:
+        _push(draft, actions)
 
 
 def _wait_for(draft: _Draft, option: Option) -> None:

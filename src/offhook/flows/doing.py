@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from offhook.domain.inputs.call import Answers, Doing, Echoes, HangsUp, Listens, Plays, Waits
-from offhook.flows.options import Answer, Block, DigitsReceive, Echo, Hangup, Option, Play, Sleep
+from offhook.flows.options import Answer, Block, DigitsReceive, Echo, Fetch, Hangup, Option, Play, Sleep, WebhookSend
 
 
 def doing_of(option: Option) -> Doing | None:
@@ -21,7 +21,7 @@ def doing_of(option: Option) -> Doing | None:
             return Listens()
         case Hangup(reason=reason):
             return HangsUp(reason)
-        case Sleep() | Block():
+        case Sleep() | Block() | Fetch() | WebhookSend(sync=True):
             return Waits()
         case _:
             return None

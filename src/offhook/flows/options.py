@@ -63,7 +63,7 @@ class WebhookSend(Option, frozen=True, kw_only=True):
 
     uri: Uri
     method: Method = "POST"
-    data_type: str = ""
+    data_type: Annotated[str, Meta(pattern=r"^[ -~]*\Z", max_length=255)] = ""
     data: str = ""
     sync: bool = False
 

@@ -31,10 +31,8 @@ from offhook.outbound.failures import name_failure
 from offhook.outbound.port import AttemptResult, OutgoingRequest, Sender
 from offhook.outbound.target import Target, wire_form
 
-MAX_KEPT_BYTES = 4_096
-"""Of a response body this much is kept (contract, section 4)."""
 MAX_READ_BYTES = 65_536
-"""Of a response body this much is read; a longer one costs the connection (contract, section 4)."""
+"""Of a response body this much is read, or what is to be kept; a longer one costs the connection (contract, 4)."""
 MAX_CACHED_TARGET_COUNT = 16_384
 
 # The attempt has one deadline of its own; aiohttp's timers would only cost.
@@ -74,7 +72,7 @@ class HttpSender(Sender):
         async with self._slots:
             trace = AttemptTrace(self._loop.time())
             token = current_trace.set(trace)
-            answer = _Answer()
+            answer = _Answer(request.kept_bytes)
             try:
                 async with asyncio.timeout_at(trace.started_s + self._timeout_s):
                     await self._attempt(request, trace, answer)
@@ -146,9 +144,11 @@ def _protocol(connection: Connection) -> BoundedConnection:
 class _Answer:
     """What has come of one attempt's answer so far."""
 
-    __slots__ = ("kept", "latency_ms", "outcome", "retry_after", "status_code")
+    __slots__ = ("is_whole", "kept", "kept_bytes", "latency_ms", "outcome", "retry_after", "status_code")
 
-    def __init__(self) -> None:
+    def __init__(self, kept_bytes: int) -> None:
+        self.kept_bytes = kept_bytes
+        self.is_whole = False
         self.status_code: int | None = None
         self.outcome = Outcome.MALFORMED
         self.retry_after: timedelta | None = None
@@ -169,11 +169,12 @@ class _Answer:
         while not body.at_eof():
             chunk = await body.readany()
             read_bytes += len(chunk)
-            if len(self.kept) < MAX_KEPT_BYTES:
-                self.kept += chunk[: MAX_KEPT_BYTES - len(self.kept)]
-            if read_bytes >= MAX_READ_BYTES:
-                return body.at_eof()
-        return True
+            if len(self.kept) < self.kept_bytes:
+                self.kept += chunk[: self.kept_bytes - len(self.kept)]
+            if read_bytes >= max(MAX_READ_BYTES, self.kept_bytes):
+                break
+        self.is_whole = body.at_eof() and read_bytes <= self.kept_bytes
+        return body.at_eof()
 
     def result(self) -> AttemptResult:
         return AttemptResult(
@@ -183,6 +184,7 @@ class _Answer:
             response=self.kept,
             retry_after=self.retry_after,
             detail="",
+            is_whole=self.is_whole,
         )
 
 

@@ -6,13 +6,14 @@ from offhook.domain.noun import Nouns, registry
 from offhook.domain.switch.commands import SwitchCommand
 from offhook.domain.telephony.call import CALL
 from offhook.domain.telephony.number import NUMBER
+from offhook.domain.web_request import WebRequest
 from offhook.flows.activeflow import ACTIVEFLOW
 from offhook.flows.flow import FLOW
 from offhook.store.commit.port import Row
 
 NOUNS: Nouns = registry(CALL, ACTIVEFLOW, FLOW, NUMBER)
 
-COMMAND_TYPE = SwitchCommand
+COMMAND_TYPE = SwitchCommand | WebRequest
 """The union of what rows may have pending."""
 
 
