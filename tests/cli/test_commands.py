@@ -95,6 +95,32 @@ def test_a_test_that_fails_says_why_and_what_to_do(server: OffhookServer) -> Non
     assert "events tail" in off.stdout
 
 
+def test_the_list_of_deliveries_says_what_each_waits_for_and_can_be_of_one_event(server: OffhookServer) -> None:
+    server.command("customer", "set", "--webhook-uri", f"http://127.0.0.1:{free_port()}/hook")
+    try:
+        batch = [{"type": "ping", "subject": "order/waiting", "data": {"n": number}} for number in range(2)]
+        first, second = server.ask("POST", "/v1.0/events", batch)["ids"]
+        position = server.ask("GET", f"/v1.0/events/{first}")["position"]
+        wait_until(
+            lambda: "Try 1, refused" in server.command("deliveries", "list", "--event", first).stdout,
+            "the first is tried",
+        )
+        shown = server.command("deliveries", "list", "--event", second).stdout
+        assert f"pending, behind {position}\n" in shown
+        assert first not in shown
+        shown = server.command("deliveries", "list", "--event", str(position)).stdout
+        assert "pending\n" in shown
+        assert second not in shown
+        unknown = server.command("deliveries", "list", "--event", "evt_unknown", check=False)
+        assert "EVENT_NOT_FOUND" in unknown.stderr
+        assert server.ask("GET", "/v1.0/deliveries?event_id=evt_unknown")["result"] == []
+        assert server.ask("GET", f"/v1.0/deliveries?event_id={first}&subject=order/other")["result"] == []
+        assert server.ask("GET", f"/v1.0/deliveries?event_id={first}&status=exhausted")["result"] == []
+    finally:
+        server.command("customer", "set", "--webhook-uri", "")
+    assert "held: off\n" in server.command("deliveries", "list", "--event", second).stdout
+
+
 def test_lists_begin_with_the_newest_and_end_at_the_limit(server: OffhookServer) -> None:
     ids = [json.loads(server.command("trigger", "call_ringing", "--json").stdout)["ids"][0] for _ in range(3)]
     listed = json.loads(server.command("events", "list", "--limit", "2", "--json").stdout)

@@ -76,6 +76,28 @@ def test_later_ones_wait_for_a_retry_and_other_subjects_do_not() -> None:
     assert again is first
 
 
+def test_who_waits_is_behind_the_first_of_its_subject_as_long_as_that_one_holds_it() -> None:
+    lanes = lanes_of()
+    for key, subject in ((1, "a"), (2, "a"), (3, "a"), (4, "b"), (5, "")):
+        lanes.add(delivery(key, subject), 0)
+
+    def behind() -> dict[int, int | None]:
+        subjects = {1: "a", 2: "a", 3: "a", 4: "b", 5: ""}
+        return {key: lanes.behind(subject, key) for key, subject in subjects.items()}
+
+    nobody = dict.fromkeys(range(1, 6))
+    assert behind() == nobody
+    first = lanes.take()
+    assert first is not None
+    assert behind() == {**nobody, 2: 1, 3: 1}, "under way"
+    fail(lanes, first, SECOND, 2 * SECOND)
+    assert behind() == {**nobody, 2: 1, 3: 1}, "waits for its retry"
+    lanes.advance(2 * SECOND)
+    assert behind() == {**nobody, 2: 1, 3: 1}, "due again"
+    lanes.advance(SECOND + HOLD)
+    assert behind() == nobody
+
+
 def test_after_the_hold_the_others_pass_and_the_failed_one_leaves_memory() -> None:
     lanes = lanes_of()
     lanes.add(delivery(1), 0)

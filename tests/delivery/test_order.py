@@ -62,6 +62,16 @@ async def test_later_events_wait_for_the_hold_and_then_pass_and_other_subjects_n
     assert endpoint.accepted[-1].id == stuck
 
 
+async def test_the_log_says_behind_which_event_a_delivery_waits(node: Node, endpoint: Endpoint) -> None:
+    endpoint.answer = lambda request: 500 if request.subject == "call/a" else 200
+    customer = await node.new_customer(endpoint.uri)
+    await node.publish(customer, ["call/a", "call/a", "call/b", "call/a"])
+    await until(lambda: len(endpoint.requests) >= 2, "one of each subject was tried")
+    await until(lambda: endpoint.accepted, "the other subject's arrived")
+    behind = [(row.subject, node.engine.behind(row)) for row in reversed(await node.deliveries(customer))]
+    assert behind == [("call/a", None), ("call/a", 1), ("call/b", None), ("call/a", 1)]
+
+
 async def test_without_a_hold_nobody_waits_for_anybody(node: Node, endpoint: Endpoint) -> None:
     await node.stop()
     node.use(order_hold=timedelta())

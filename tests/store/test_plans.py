@@ -77,6 +77,7 @@ READS: dict[str, tuple[Callable[[sa.Connection, str, str], object], str]] = {
         lambda c, customer, e: list_deliveries(c, customer, subject="order/1", before=9),
         "deliveries_event",
     ),
+    "of an event": (lambda c, customer, e: list_deliveries(c, customer, event_id=e), "deliveries_event"),
     "pending": (lambda c, customer, e: list_deliveries(c, customer, status=LoggedStatus.PENDING), "deliveries_waiting"),
     "held": (
         lambda c, customer, e: list_deliveries(c, customer, status=LoggedStatus.HELD, before=9),

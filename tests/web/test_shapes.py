@@ -23,7 +23,7 @@ from offhook.domain.delivery.standing import Standing, State
 from offhook.domain.errors import InvalidError
 from offhook.domain.ids import NIL_UUID
 from offhook.web.shapes.accounts import access_key_shape, agent_shape, customer_shape
-from offhook.web.shapes.deliveries import attempt_row, delivery_row, read_status, webhook_stats
+from offhook.web.shapes.deliveries import attempt_row, delivery_rows, read_status, webhook_stats
 from offhook.web.shapes.page_tokens import key_token, read_key_token
 from tests.domain.delivery.test_standing import WEBHOOK
 
@@ -33,6 +33,7 @@ NINE_US = 1_777_712_400_000_000  # 2026-05-02T09:00:00Z
 def test_a_delivery_is_shown_as_the_contract_says() -> None:
     delivery = LoggedDelivery(
         key=12,
+        destination_key=3,
         event_id="evt_1",
         event_type="call_hungup",
         subject="call/1",
@@ -48,12 +49,13 @@ def test_a_delivery_is_shown_as_the_contract_says() -> None:
         done_us=None,
         last_latency_ms=7,
     )
-    assert msgspec.json.encode(delivery_row(delivery)) == (
-        b'{"id":"12","event_id":"evt_1","event_type":"call_hungup","subject":"call/1","destination":"customer",'
-        b'"uri":"https://hooks.example.com/","status":"held","held_reason":"gone","attempt_count":2,'
+    assert msgspec.json.encode(delivery_rows([delivery], lambda shown: shown.key - 1)) == (
+        b'[{"id":"12","event_id":"evt_1","event_type":"call_hungup","subject":"call/1","destination":"customer",'
+        b'"uri":"https://hooks.example.com/","status":"held","held_reason":"gone","behind":11,'
+        b'"attempt_count":2,'
         b'"last_outcome":"server_error","last_status_code":503,"last_latency_ms":7,"last_detail":"",'
         b'"tm_create":"2026-05-02T09:00:00Z",'
-        b'"tm_next_attempt":null,"tm_done":null}'
+        b'"tm_next_attempt":null,"tm_done":null}]'
     )
 
 

@@ -33,6 +33,7 @@ from offhook.delivery.queue import DestinationQueue
 from offhook.delivery.queues import Queues
 from offhook.delivery.recorder import Recorder
 from offhook.domain.delivery.delivery import AttemptRecord, Delivery
+from offhook.domain.delivery.delivery_log import LoggedDelivery, LoggedStatus
 from offhook.domain.delivery.health import Health
 from offhook.domain.delivery.retry import RetryPolicy
 from offhook.node.service import Service
@@ -131,6 +132,13 @@ class Engine(Service):
         """How a destination is doing now; None if nothing newer is known than its row says."""
         queue = self._queues.get(destination_key)
         return None if queue is None or queue.is_stale or queue.destination is None else queue.health
+
+    def behind(self, delivery: LoggedDelivery) -> int | None:
+        """The position of the event of the same subject that it waits for now; None if it waits for no other."""
+        queue = self._queues.get(delivery.destination_key)
+        if queue is None or delivery.status is not LoggedStatus.PENDING or delivery.attempt_count:
+            return None
+        return queue.lanes.behind(delivery.subject, delivery.key)
 
     async def _deliver(self) -> None:
         try:

@@ -30,7 +30,7 @@ class Lane:
         self.subject = subject
         self.waiting: deque[Delivery] = deque()
         self.due: list[tuple[int, Delivery]] = []
-        self.holding: set[int] = set()
+        self.holding: dict[int, Delivery] = {}
         self.busy = False
         self.queued = False
         self.moved = True
@@ -73,6 +73,6 @@ class Lane:
         self.waiting.clear()
         self.due = [entry for entry in self.due if entry[0] in keys]
         heapq.heapify(self.due)
-        self.holding = {key for key in self.holding if key in keys}
+        self.holding = {key: delivery for key, delivery in self.holding.items() if key in keys}
         self.spilled_from = self.turned_from = None
         self.queued = False

@@ -84,6 +84,15 @@ class Lanes:
         """When `advance` has something to do next."""
         return self._timers[0][0] if self._timers else None
 
+    def behind(self, subject: str, delivery_key: int) -> int | None:
+        """The position of the event that this delivery lets go first, by the order of its subject; None if of none."""
+        lane = self._lanes.get(subject)
+        if lane is None:
+            return None
+        under_way = {key: delivery for key, delivery in self._in_flight.items() if self._lane_of.get(key) is lane}
+        first = {**under_way, **lane.holding}
+        return first[min(first)].position if first and delivery_key not in first else None
+
     def add(self, delivery: Delivery, now_us: int) -> bool:
         """Take a delivery into memory. False if its lane is spilled: it stays in the database for now."""
         lane = self._lane_for(delivery.subject)
@@ -111,7 +120,7 @@ class Lanes:
         lane = self._end_attempt(delivery)
         del self._lane_of[delivery.key]
         self._unwritten[delivery.key] = delivery.attempt_count
-        lane.holding.discard(delivery.key)
+        lane.holding.pop(delivery.key, None)
         self._go_on(lane)
 
     def note_written(self, delivery_key: int, attempt_count: int) -> bool:
@@ -125,7 +134,7 @@ class Lanes:
         if delivery.key not in self._in_flight:
             return
         lane = self._end_attempt(delivery)
-        lane.holding.discard(delivery.key)
+        lane.holding.pop(delivery.key, None)
         del self._lane_of[delivery.key]
         self._go_on(lane)
 
@@ -315,7 +324,7 @@ class Lanes:
             return
         until = delivery.first_failed_us + self._order_hold_us
         if until > now_us and delivery.key not in lane.holding:
-            lane.holding.add(delivery.key)
+            lane.holding[delivery.key] = delivery
             heapq.heappush(self._timers, (until, next(self._ticket), delivery, True))
 
     def _park(self, delivery: Delivery) -> None:
@@ -332,7 +341,7 @@ class Lanes:
         self._released.append(delivery)
 
     def _release(self, lane: Lane, delivery: Delivery) -> None:
-        lane.holding.discard(delivery.key)
+        lane.holding.pop(delivery.key, None)
         if delivery.key in self._parked:
             self._drop_parked(delivery)
         self._queue(lane)

@@ -53,6 +53,10 @@ class Delivering(Protocol):
         """A destination's health; None if nothing newer is known than its row says."""
         ...
 
+    def behind(self, delivery: LoggedDelivery) -> int | None:
+        """The position of the event of the same subject that it waits for now; None if it waits for no other."""
+        ...
+
 
 class EventLog(Protocol):
     """What the API asks to be done to a customer's log."""

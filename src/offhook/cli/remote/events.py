@@ -82,7 +82,7 @@ def tail(data: Path, as_json: bool, event_type: str | None, subject: str | None,
 def show(data: Path, as_json: bool, event_id: str) -> None:
     """One event, its deliveries and attempts."""
     server = Server.found(data)
-    event = _event(server, event_id)
+    event = find_event(server, event_id)
     attempts = server.ask("GET", f"/v1.0/events/{event['id']}/attempts")["result"]
     if as_json:
         show_json({**event, "attempts": attempts})
@@ -107,7 +107,7 @@ def show(data: Path, as_json: bool, event_id: str) -> None:
 def resend(data: Path, as_json: bool, event_id: str) -> None:
     """Send one event again now."""
     server = Server.found(data)
-    answer = server.ask("POST", f"/v1.0/events/{_event(server, event_id)['id']}/resend")
+    answer = server.ask("POST", f"/v1.0/events/{find_event(server, event_id)['id']}/resend")
     if as_json:
         show_json(answer)
     else:
@@ -148,7 +148,7 @@ def _show_deliveries(deliveries: list[dict[str, Any]]) -> None:
         click.echo(_NO_DELIVERY)
 
 
-def _event(server: Server, event_id: str) -> dict[str, Any]:
+def find_event(server: Server, event_id: str) -> dict[str, Any]:
     """The event with this id; if there is none, the one at this position. Raises ServerError."""
     try:
         return _get(server, event_id)

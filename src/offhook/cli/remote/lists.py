@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from offhook.cli.remote.events import find_event
 from offhook.cli.remote.server import Server, remote, show_fields, show_json
 from offhook.cli.showing.terminal import local_time, plain, show_block, show_delivery
 
@@ -25,6 +26,7 @@ def deliveries() -> None:
 @click.option("--status", type=click.Choice(["pending", "held", "succeeded", "exhausted", "cancelled"]))
 @click.option("--type", "event_type", help="Only this type.")
 @click.option("--subject", help="Only this subject, such as call/<uuid>.")
+@click.option("--event", "event_id", metavar="ID|POSITION", help="Only of this event.")
 @click.option("--limit", type=LIMIT, default=20, show_default=True)
 @click.option("--page-token", default="", help="Where a list before ended: it says so.")
 @remote
@@ -34,12 +36,15 @@ def list_deliveries(
     status: str | None,
     event_type: str | None,
     subject: str | None,
+    event_id: str | None,
     limit: int,
     page_token: str,
 ) -> None:
     """Deliveries, newest first."""
-    query = {"status": status, "type": event_type, "subject": subject}
-    page = pages(Server.found(data), "/v1.0/deliveries", query, page_token, limit)
+    server = Server.found(data)
+    event_id = None if event_id is None else find_event(server, event_id)["id"]
+    query = {"status": status, "type": event_type, "subject": subject, "event_id": event_id}
+    page = pages(server, "/v1.0/deliveries", query, page_token, limit)
     if as_json:
         show_json(page)
     else:

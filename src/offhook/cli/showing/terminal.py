@@ -64,11 +64,9 @@ def show_event(event: Mapping[str, Any]) -> None:
 
 
 def show_delivery(delivery: Mapping[str, Any]) -> None:
-    """One delivery of a list: when, of what, what became of it, and when it is tried again."""
-    status = delivery["status"]
-    reason = f" ({delivery['held_reason']})" if delivery["held_reason"] else ""
+    """One delivery of a list: when, of what, what became of it or it waits for, and when it is tried again."""
     show_block(
-        f"{local_time(delivery['tm_create'])}  {plain(delivery['event_type']):<21}  {coloured(status)}{reason}",
+        f"{local_time(delivery['tm_create'])}  {plain(delivery['event_type']):<21}  {_standing(delivery)}",
         [delivery["subject"], delivery["event_id"], delivery["uri"], _progress(delivery)],
         indent=4,
     )
@@ -84,6 +82,14 @@ def show_attempt(attempt: Mapping[str, Any], *, with_advice: bool) -> None:
         [words.sentence, f"It said: {answer}" if answer else "", f"→ {words.advice}" if with_advice else ""],
         indent=6,
     )
+
+
+def _standing(delivery: Mapping[str, Any]) -> str:
+    """`pending, behind 41` (the position of the event that goes first), `held: gone`, or the status alone."""
+    status = coloured(delivery["status"])
+    if delivery["held_reason"]:
+        return f"{status}: {plain(delivery['held_reason'])}"
+    return status if delivery["behind"] is None else f"{status}, behind {delivery['behind']}"
 
 
 def _progress(delivery: Mapping[str, Any]) -> str:

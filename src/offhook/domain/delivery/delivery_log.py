@@ -32,6 +32,7 @@ class LoggedDelivery(msgspec.Struct, frozen=True):
     """
 
     key: int
+    destination_key: int
     event_id: str
     event_type: str
     subject: str

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from offhook.domain.delivery.delivery_log import LoggedAttempt, LoggedDelivery, LoggedStatus
 from offhook.store import schema
-from offhook.store.queries.events import find_customer_key, find_subject_key, get_event
+from offhook.store.queries.events import find_customer_key, find_event_key, find_subject_key, get_event
 from offhook.store.queries.scan import Found, Walk, is_few, scan
 from offhook.store.schema import DeliveryStatus, attempts, deliveries, destinations, events, subjects, uris
 
@@ -28,6 +28,7 @@ def list_deliveries(
     status: LoggedStatus | None = None,
     event_type: str | None = None,
     subject: str | None = None,
+    event_id: str | None = None,
     before: int | None = None,
     page_size: int = 100,
 ) -> tuple[list[LoggedDelivery], int | None]:
@@ -39,13 +40,21 @@ def list_deliveries(
     index, filters = _with_status(status)
     if event_type is not None:
         filters.append(events.c.type == event_type)
+    narrow: sa.Select[Any] | None = None
     if subject is not None:
         subject_key = find_subject_key(connection, customer_key, subject)
         if subject_key is None:
             return [], None
         filters.append(events.c.subject_key == subject_key)
-        if is_few(connection, _of_subject(subject_key)):
-            return _page(_few_of_subject(connection, [*index, *filters], before, page_size))
+        narrow = _of_subject(subject_key)
+    if event_id is not None:
+        event_key = find_event_key(connection, customer_key, event_id)
+        if event_key is None:
+            return [], None
+        filters.append(deliveries.c.event_key == event_key)
+        narrow = sa.select(deliveries.c.key).where(deliveries.c.event_key == event_key)
+    if narrow is not None and is_few(connection, narrow):
+        return _page(_few(connection, [*index, *filters], before, page_size))
     walk = Walk(deliveries.c.key, [deliveries.c.customer_key == customer_key, *index], before, newest_first=True)
     return _page(scan(connection, _select, walk, filters, page_size))
 
@@ -84,6 +93,7 @@ _present = uris.alias("present_uri")
 _used = uris.alias("used_uri")
 _select: sa.Select[Any] = sa.select(
     deliveries.c.key,
+    deliveries.c.destination_key,
     events.c.id.label("event_id"),
     events.c.type,
     subjects.c.subject,
@@ -187,10 +197,10 @@ def _of_subject(subject_key: int) -> sa.Select[Any]:
     )
 
 
-def _few_of_subject(
+def _few(
     connection: sa.Connection, conditions: list[sa.ColumnElement[bool]], before: int | None, page_size: int
 ) -> Found:
-    """One subject's deliveries, if they are few: an expression keeps a planner from walking all of the customer's."""
+    """A subject's or an event's deliveries, if few: an expression keeps a planner from walking all the customer's."""
     key = deliveries.c.key + 0
     beyond = [] if before is None else [key < before]
     rows = connection.execute(_select.where(*conditions, *beyond).order_by(key.desc()).limit(page_size)).all()
@@ -206,6 +216,7 @@ def _delivery(row: sa.Row[Any]) -> LoggedDelivery:
     is_held = is_pending and row.held_reason != ""
     return LoggedDelivery(
         key=row.key,
+        destination_key=row.destination_key,
         event_id=row.event_id,
         event_type=row.type,
         subject=row.subject or "",

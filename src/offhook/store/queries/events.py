@@ -154,3 +154,10 @@ def find_subject_key(connection: sa.Connection, customer_key: int, subject: str)
     return connection.execute(
         sa.select(subjects.c.key).where(subjects.c.customer_key == customer_key, subjects.c.subject == subject)
     ).scalar()
+
+
+def find_event_key(connection: sa.Connection, customer_key: int, event_id: str) -> int | None:
+    """The event's own key; None if there is no such event."""
+    return connection.execute(
+        sa.select(events.c.key).where(events.c.customer_key == customer_key, events.c.id == event_id)
+    ).scalar()

@@ -12,7 +12,7 @@ from offhook.domain.errors import InvalidError
 from offhook.store.queries.deliveries import list_deliveries
 from offhook.store.queries.stats import webhook_numbers
 from offhook.web.request import AnyRequest, customer_in, page_size_of, services_of
-from offhook.web.shapes.deliveries import DeliveryRow, WebhookStats, delivery_row, read_status, webhook_stats
+from offhook.web.shapes.deliveries import DeliveryRow, WebhookStats, delivery_rows, read_status, webhook_stats
 from offhook.web.shapes.page_tokens import key_token, read_key_token
 
 _DAY_S = 86_400
@@ -32,6 +32,7 @@ async def list_all(
     status: str | None = None,
     type: str | None = None,  # noqa: A002 - the contract's name
     subject: str | None = None,
+    event_id: str | None = None,
     page_size: int | None = None,
     page_token: str = "",
 ) -> DeliveryPage:
@@ -42,18 +43,20 @@ async def list_all(
     """
     customer_id = await customer_in(request, MANAGERS)
     wanted, before = read_status(status), read_key_token(page_token)
-    found, place = await services_of(request).store.read_for_api(
+    services = services_of(request)
+    found, place = await services.store.read_for_api(
         lambda connection: list_deliveries(
             connection,
             customer_id,
             status=wanted,
             event_type=type,
             subject=subject,
+            event_id=event_id,
             before=before,
             page_size=page_size_of(page_size),
         )
     )
-    return DeliveryPage([delivery_row(delivery) for delivery in found], key_token(place))
+    return DeliveryPage(delivery_rows(found, services.delivering.behind), key_token(place))
 
 
 @get("/v1.0/webhook_stats", tags=["deliveries"])

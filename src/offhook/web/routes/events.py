@@ -20,7 +20,7 @@ from offhook.store.queries.deliveries import attempts_of_event, deliveries_of_ev
 from offhook.store.queries.events import get_event, list_events, newest_events
 from offhook.web.http.streamed_json import StreamedJson
 from offhook.web.request import AnyRequest, customer_in, page_size_of, services_of
-from offhook.web.shapes.deliveries import AttemptRow, DeliveryRow, attempt_row, delivery_row
+from offhook.web.shapes.deliveries import AttemptRow, DeliveryRow, attempt_row, delivery_rows
 
 ADMIN = Permission.CUSTOMER_ADMIN
 _LARGE_PAGE_BYTES = 1024 * 1024
@@ -186,8 +186,8 @@ def _pieces(found: list[Event], cursor: str) -> Iterator[bytes]:
 async def show(request: AnyRequest, event_id: str) -> EventWithDeliveries:
     """One event with its deliveries."""
     customer_id = await customer_in(request, MANAGERS)
-
-    event, deliveries = await services_of(request).store.read_for_api(
+    services = services_of(request)
+    event, deliveries = await services.store.read_for_api(
         lambda connection: (
             get_event(connection, customer_id, event_id),
             deliveries_of_event(connection, customer_id, event_id),
@@ -195,7 +195,7 @@ async def show(request: AnyRequest, event_id: str) -> EventWithDeliveries:
     )
     shape = _shape(event)
     fields = {name: getattr(shape, name) for name in shape.__struct_fields__}
-    return EventWithDeliveries(**fields, deliveries=[delivery_row(delivery) for delivery in deliveries])
+    return EventWithDeliveries(**fields, deliveries=delivery_rows(deliveries, services.delivering.behind))
 
 
 @get("/v1.0/events/{event_id:str}/attempts", tags=["events"])
@@ -227,8 +227,9 @@ def _attempt_pieces(found: list[LoggedAttempt]) -> Iterator[bytes]:
 async def send_again(request: AnyRequest, event_id: str) -> ResendAnswer:
     """Send one event again now."""
     customer_id = await customer_in(request, ADMIN)
-    found = await services_of(request).log.resend(customer_id, event_id)
-    return ResendAnswer([delivery_row(delivery) for delivery in found])
+    services = services_of(request)
+    found = await services.log.resend(customer_id, event_id)
+    return ResendAnswer(delivery_rows(found, services.delivering.behind))
 
 
 @post("/v1.0/events/replay", status_code=202, tags=["events"])

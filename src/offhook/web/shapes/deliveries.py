@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -23,6 +24,7 @@ from offhook.domain.times import from_us, rfc3339, rfc3339_or_none
 class DeliveryRow(msgspec.Struct, frozen=True):
     """One event for one destination (contract, section 5). `uri` is where it went, or would go now.
 
+    `behind` is the position of the event of the same subject that it waits for now; null if it waits for no other.
     `last_detail` says in words why the last attempt got no answer. `last_latency_ms` is null before the first one, and
     where it was erased.
     """
@@ -35,6 +37,7 @@ class DeliveryRow(msgspec.Struct, frozen=True):
     uri: str
     status: str
     held_reason: str
+    behind: int | None
     attempt_count: int
     last_outcome: str
     last_status_code: int | None
@@ -132,8 +135,14 @@ class WebhookStats(CountsRow, frozen=True, kw_only=True):
     last_day: CountsRow
 
 
-def delivery_row(delivery: LoggedDelivery) -> DeliveryRow:
-    """A delivery as it is shown."""
+def delivery_rows(
+    deliveries: Iterable[LoggedDelivery], behind: Callable[[LoggedDelivery], int | None]
+) -> list[DeliveryRow]:
+    """Deliveries as they are shown; `behind` knows the position of the event that one waits for."""
+    return [_delivery_row(delivery, behind(delivery)) for delivery in deliveries]
+
+
+def _delivery_row(delivery: LoggedDelivery, behind: int | None) -> DeliveryRow:
     return DeliveryRow(
         id=str(delivery.key),
         event_id=delivery.event_id,
@@ -143,6 +152,7 @@ def delivery_row(delivery: LoggedDelivery) -> DeliveryRow:
         uri=delivery.uri,
         status=delivery.status.value,
         held_reason=delivery.held_reason,
+        behind=behind,
         attempt_count=delivery.attempt_count,
         last_outcome=delivery.last_outcome,
         last_status_code=delivery.last_status_code,
