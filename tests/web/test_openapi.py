@@ -53,6 +53,7 @@ def test_the_document_names_customer_id_and_the_values_that_a_field_may_have(ser
     for path, method in (("/v1.0/me", "get"), ("/v1.0/customers", "get"), ("/auth/login", "post"), ("/ping", "get")):
         assert "customer_id" not in parameters(path, method)
     assert parameters("/v1.0/deliveries", "get")["status"]["oneOf"][0]["enum"][0] == "pending"
+    assert parameters("/readyz", "get")["switch"]["oneOf"][0]["enum"] == [""]
     assert "timeout_tls" in schemas["AttemptRow"]["properties"]["outcome"]["enum"]
     assert schemas["Customer"]["properties"]["status"]["enum"] == ["active", "frozen", "deleted"]
     assert schemas["CustomerChange"]["properties"]["webhook_method"]["oneOf"][0]["enum"][:2] == ["", "POST"]

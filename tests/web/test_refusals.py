@@ -154,6 +154,7 @@ BODIES: list[tuple[str, str, Any, int, str, str]] = [
     ("POST", "/v1.0/events", [], 400, "INVALID_ARGUMENT", "body"),
     ("POST", "/v1.0/events", "text", 400, "INVALID_JSON_BODY", "body"),
     ("POST", "/v1.0/events", {"type": "a", "data": {"x": "y" * 262_144}}, 413, "PAYLOAD_TOO_LARGE", "data"),
+    ("GET", "/readyz?switch=false", None, 400, "INVALID_REQUEST_PARAMETER", "switch"),
     ("GET", "/v1.0/deliveries?status=odd", None, 400, "INVALID_ARGUMENT", "status"),
     ("GET", "/v1.0/webhook_stats?seconds=0", None, 400, "INVALID_REQUEST_PARAMETER", "seconds"),
     ("GET", "/v1.0/webhook_stats?seconds=x", None, 400, "INVALID_REQUEST_PARAMETER", "seconds"),

@@ -51,6 +51,7 @@ VALUES: dict[str, dict[str, tuple[str, ...]]] = {
 """By schema and field."""
 
 PARAMETERS: dict[str, dict[str, tuple[str, ...]]] = {
+    "/readyz": {"switch": ("",)},
     "/v1.0/activeflows": {"status": RUNNING_OR_ENDED},
     "/v1.0/calls": {"status": STATUSES, "direction": DIRECTIONS},
     "/v1.0/deliveries": {"status": _STATUSES},

@@ -8,7 +8,7 @@ import msgspec
 from litestar import MediaType, Response, get
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from offhook.domain.errors import UnavailableError
+from offhook.domain.errors import InvalidError, UnavailableError
 from offhook.web.openapi.page import HEADERS, docs_file
 from offhook.web.request import AnyRequest, services_of
 
@@ -37,8 +37,12 @@ async def readyz(request: AnyRequest, switch: str | None = None) -> Readyz:
     """What was pending is taken up and, unless it runs without one, the phone system has been connected.
 
     A phone system that is lost later is `down` in the answer, which stays 200, so that a load balancer does not take
-    the API away; with `?switch` it is a 503.
+    the API away; with `?switch`, which takes no value, it is a 503.
     """
+    if switch:
+        raise InvalidError(
+            "switch takes no value: ask for /readyz?switch.", reason="INVALID_REQUEST_PARAMETER", field="switch"
+        )
     readiness = services_of(request).readiness
     missing = list(readiness.missing())
     if switch is not None and readiness.switch() == "down" and not missing:
