@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import io
 import json
+import logging
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from offhook.logs.setup import configure_logging
 from offhook.logs.words import WORDS, has_words, words_of
 
 SOURCES = Path(offhook.__file__).parent
+OUR_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 CALL_ENDED: dict[str, Any] = {
     "call_id": "5f0c",
     "direction": "incoming",
@@ -29,7 +31,7 @@ CALL_ENDED: dict[str, Any] = {
     "was_answered": True,
     "duration_s": 8.2,
 }
-COLUMNS = 80
+LONGEST = 160
 
 
 class Terminal(io.StringIO):
@@ -64,7 +66,7 @@ def configure(monkeypatch: pytest.MonkeyPatch) -> Configure:
         error = error or Terminal()
         monkeypatch.setattr("sys.stderr", error)
         monkeypatch.setenv("NO_COLOR", "1")
-        monkeypatch.setenv("COLUMNS", "200")
+        monkeypatch.setattr(logging.getLogger(), "handlers", [])
         configure_logging(level, form)
         return error
 
@@ -139,7 +141,7 @@ def test_how_a_call_ended(changes: dict[str, Any], end: str) -> None:
     assert words_of({"event": "call.ended", **CALL_ENDED, **changes}).sentence.endswith(end)
 
 
-def test_a_warning_says_what_to_do_in_lines_that_fit(configure: Configure) -> None:
+def test_a_long_warning_has_what_to_do_on_a_line_of_its_own(configure: Configure) -> None:
     terminal = configure("auto", "auto")
     structlog.get_logger().warning(
         "delivery.destination_failing",
@@ -149,9 +151,37 @@ def test_a_warning_says_what_to_do_in_lines_that_fit(configure: Configure) -> No
         said="Nothing listens on 127.0.0.1:5000.",
         advice="Start your program, or correct the address and port of webhook_uri.",
     )
-    assert max(map(len, terminal.lines)) <= COLUMNS
-    said = " ".join(terminal.getvalue().split())
-    assert "Warning: The webhook (customer 44191619) fails. Nothing listens on 127.0.0.1:5000. → Start your" in said
+    first, second = terminal.lines
+    start = re.match(r"\d\d:\d\d:\d\d \S+  ", first)
+    assert start is not None
+    assert first[start.end() :] == (
+        "Warning: The webhook (customer 44191619) fails. Nothing listens on 127.0.0.1:5000."
+    )
+    assert second == " " * start.end() + (
+        "→ Start your program, or correct the address and port of webhook_uri. What waits: offhook deliveries list"
+    )
+
+
+def test_a_warning_is_one_line_with_its_advice_where_that_is_short(configure: Configure) -> None:
+    terminal = configure("auto", "auto")
+    log = structlog.get_logger()
+    log.warning("asterisk.hangs", pid=77)
+    log.warning("store.still_lost", away_s=9, error="refused")
+    one, other = terminal.lines
+    assert one.endswith("  Warning: Asterisk (process 77) hangs. → It is started anew.")
+    assert other.endswith("  Warning: The database has been away for 9 s: refused.")
+
+
+def test_sentence_and_advice_are_two_lines_from_161_columns_on(configure: Configure) -> None:
+    terminal = configure("auto", "auto")
+    log = structlog.get_logger()
+    log.warning("asterisk.unreachable", url="http://127.0.0.1:8088", error="x")
+    more = LONGEST - len(terminal.lines[0])
+    log.warning("asterisk.unreachable", url="http://127.0.0.1:8088", error="x" * (more + 1))
+    log.warning("asterisk.unreachable", url="http://127.0.0.1:8088", error="x" * (more + 2))
+    _, longest, *two = terminal.lines
+    assert len(longest) == LONGEST
+    assert [line.strip().startswith("→ ") for line in two] == [False, True]
 
 
 def test_a_warning_that_is_said_again_and_again_is_shown_once(configure: Configure) -> None:
@@ -199,15 +229,25 @@ def test_what_was_shown_is_remembered_within_bounds_and_for_a_minute(monkeypatch
     assert len(lines._shown_at_s) < 10
 
 
-def test_a_traceback_on_a_terminal_holds_no_control_characters(configure: Configure) -> None:
-    terminal = configure("auto", "auto")
+@pytest.mark.parametrize(
+    ("level", "form"), [("auto", "auto"), ("info", "auto"), ("info", "console"), ("debug", "console")]
+)
+def test_what_strangers_wrote_cannot_steer_a_terminal_or_pass_for_a_line_of_the_log(
+    level: str, form: str, configure: Configure
+) -> None:
+    terminal = configure(level, form)
+    log = structlog.get_logger()
     try:
-        raise ValueError("\x1b]0;owned\x07\x1b[2J\rgone\x9b")
+        raise ValueError("\x1b]0;owned\x07\x1b[2J\rgone\x9b\n14:03:22 CET  Incoming call")
     except ValueError:
-        structlog.get_logger().exception("web.internal_error", request_id="r")
-    assert "]0;owned" in terminal.getvalue()
-    assert "test_a_traceback_on_a_terminal" in terminal.getvalue()
-    assert all(letter.isprintable() for letter in terminal.getvalue().replace("\n", ""))
+        log.exception("web.internal_error", request_id="\x1b[2Jr")
+        logging.getLogger("asyncio").exception("\x1b[2Jtask\nforged")
+    log.warning("\x1b[2Jnew", error="\x1b[2J")
+    shown = OUR_COLOURS.sub("", terminal.getvalue())
+    assert "]0;owned" in shown
+    assert shown.count("test_what_strangers_wrote") == 2
+    assert all(letter.isprintable() for letter in shown.replace("\n", ""))
+    assert len([line for line in shown.splitlines() if not line.startswith("  ")]) == 3
 
 
 def test_calls_that_are_alike_are_a_line_each(configure: Configure) -> None:

@@ -1,20 +1,18 @@
 """What is logged, as short lines for a person at a terminal: when, and in words what happened and what to do next.
 
     14:03:22 CET  Incoming call +15551234567 → +15559876543: normal, 8.2 s
-    14:03:22 CET  Warning: The webhook fails. Nothing listens on 127.0.0.1:5000.
-                  → Start your program, or correct the address and port of
-                  webhook_uri.
+    14:03:23 CET  Warning: The database is away. Nothing is accepted or delivered until it is back.
+                  → See whether the disk is full, and whether the database runs: offhook doctor
 
-A line is no wider than the terminal, and than 80 columns, unless a single word is. Only what `words` knows is shown
-below a warning. A warning that is said again and again, alone or in turn with a few others, is shown once a minute,
-or when it comes after good news.
+A warning is one line with its advice if that is no longer than 160 columns; else the advice is a line of its own, so
+that neither hides the other. No line is folded here: a terminal does that, and a folded command or URL could not be
+copied. Only what `words` knows is shown of a warning. A warning that is said again and again, alone or in turn with a
+few others, is shown once a minute, or when it comes after good news.
 """
 
 from __future__ import annotations
 
 import logging
-import shutil
-import textwrap
 import time
 from collections.abc import Mapping, MutableMapping
 from datetime import datetime
@@ -22,11 +20,10 @@ from typing import Any
 
 import structlog
 
-from offhook.logs.text import plain
+from offhook.logs.text import plain_lines
 from offhook.logs.words import Words, is_told, words_of
 
-_WIDTH = 80
-_NARROWEST = 40
+_LONGEST = 160
 _AGAIN_AFTER_S = 60.0
 _MAX_KNOWN = 8
 _YELLOW, _RED, _PLAIN = "\x1b[33m", "\x1b[31m", "\x1b[0m"
@@ -53,16 +50,13 @@ class ShortLines:
         mark = "" if words.is_good else {logging.WARNING: "Warning: "}.get(_level(fields), "Error: ")
         mark = mark if _is_warning(fields) else ""
         start = f"{datetime.now().astimezone():%H:%M:%S %Z}  "
-        width = max(min(shutil.get_terminal_size((_WIDTH, 24)).columns, _WIDTH), _NARROWEST)
-        lines = _folded(f"{mark}{words.sentence}", width, start, len(start))
+        lines = _one_or_two(start, f"{mark}{words.sentence}", words.advice)
         if mark and self._has_colours:
             colour = _YELLOW if _level(fields) == logging.WARNING else _RED
             lines[0] = lines[0].replace(mark, f"{colour}{mark}{_PLAIN}", 1)
-        if words.advice:
-            lines += _folded(words.advice, width, f"{' ' * len(start)}→ ", len(start))
         # The message of an exception may hold what a stranger wrote.
-        trace = fields["exception"].split("\n") if "exception" in fields else []
-        return "\n".join([*lines, *map(plain, trace)])
+        trace = plain_lines(fields["exception"]) if "exception" in fields else []
+        return "\n".join([*lines, *trace])
 
     def _drop_repeated(self, words: Words, fields: Mapping[str, Any]) -> None:
         if not _is_warning(fields):
@@ -88,12 +82,8 @@ def _is_warning(fields: Mapping[str, Any]) -> bool:
     return _level(fields) >= logging.WARNING
 
 
-def _folded(text: str, width: int, start: str, indent: int) -> list[str]:
-    return textwrap.wrap(
-        text,
-        width,
-        initial_indent=start,
-        subsequent_indent=" " * indent,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+def _one_or_two(start: str, said: str, advice: str) -> list[str]:
+    if not advice:
+        return [f"{start}{said}"]
+    together = f"{start}{said} → {advice}"
+    return [together] if len(together) <= _LONGEST else [f"{start}{said}", f"{' ' * len(start)}→ {advice}"]

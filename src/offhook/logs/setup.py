@@ -3,20 +3,22 @@
 Theory of operation. A program reads JSON, from info on (`log.level` and `log.format` at `auto`, where standard error is
 no terminal). A person at a terminal gets lines made of words: one for each call that ended and one for each warning
 (`lines`, `words`), and nothing else. A level that was asked for by name shows everything from there on, as structlog
-writes it.
+writes it. Whatever a terminal is shown is without control characters, as strangers wrote some of it.
 """
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
 from collections.abc import MutableMapping
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
 
 from offhook.logs.lines import ShortLines
+from offhook.logs.text import plain, plain_lines
 
 AUTO = "auto"
 _DEFAULT = "info"
@@ -40,7 +42,9 @@ def configure_logging(level: str, form: str) -> None:
     )
     # It tells of every stranger whose request is none; they are answered, and counted like any other.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    libraries = logging.StreamHandler(sys.stderr)
+    libraries.setFormatter(_Harmless("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[libraries])
 
 
 def _short() -> list[Any]:
@@ -58,8 +62,30 @@ def _whole(*, as_json: bool) -> list[Any]:
     if as_json:
         return [*processors, structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     # The console's own way to show a traceback prints every local variable too, passwords and all.
-    console = structlog.dev.ConsoleRenderer(pad_event_to=32, exception_formatter=structlog.dev.plain_traceback)
-    return [*processors, console]
+    console = structlog.dev.ConsoleRenderer(pad_event_to=32, exception_formatter=_plain_traceback)
+    return [*processors, _without_controls, console]
+
+
+class _Harmless(logging.Formatter):
+    """What a library logs, a traceback of several lines perhaps."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        first, *rest = super().format(record).split("\n")
+        return "\n".join([plain(first), *plain_lines("\n".join(rest))]) if rest else plain(first)
+
+
+def _plain_traceback(shown: TextIO, exc_info: Any) -> None:
+    trace = io.StringIO()
+    structlog.dev.plain_traceback(trace, exc_info)
+    shown.write("\n" + "\n".join(plain_lines(trace.getvalue().lstrip("\n"))))
+
+
+def _without_controls(_logger: object, _method: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    for name, value in fields.items():
+        # What is no text is shown as Python writes it, with its control characters spelled out.
+        if isinstance(value, str) and name != "stack":
+            fields[name] = plain(value)
+    return fields
 
 
 def _without_people(_logger: object, _method: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
