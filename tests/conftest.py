@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import random
 import signal
 from collections.abc import Iterator
 
 import pytest
 
 from tests.postgres import Postgres, running_postgres
+from tests.rounds import SEED
 
 
 def pytest_configure() -> None:
@@ -20,3 +22,10 @@ def pytest_configure() -> None:
 def postgres() -> Iterator[Postgres]:
     with running_postgres() as server:
         yield server
+
+
+@pytest.fixture
+def chance(request: pytest.FixtureRequest) -> random.Random:
+    """What is left to chance in one test. Pytest shows what is printed of a test that fails."""
+    print(f"OFFHOOK_TEST_SEED={SEED} repeats what was left to chance")
+    return random.Random(f"{SEED} {request.node.nodeid}")

@@ -1,9 +1,13 @@
 """How often what is left to chance is done: a little in `make test`, a lot in `make test-all`, which sets
-OFFHOOK_TEST_ROUNDS."""
+OFFHOOK_TEST_ROUNDS. And the chance itself (the fixture `chance`), which OFFHOOK_TEST_SEED repeats."""
 
 from __future__ import annotations
 
 import os
+import secrets
+
+SEED = os.environ.get("OFFHOOK_TEST_SEED") or secrets.token_hex(4)
+"""Another one in every run, unless it is given. A test that fails prints it."""
 
 _GIVEN = int(os.environ.get("OFFHOOK_TEST_ROUNDS", "0"))
 

@@ -17,7 +17,9 @@ from tests.delivery.node import Node, until
 
 
 @pytest.mark.alone
-async def test_a_hanging_destination_beside_nine_healthy_ones(tmp_path: Path, endpoint: Endpoint) -> None:
+async def test_a_hanging_destination_beside_nine_healthy_ones(
+    tmp_path: Path, endpoint: Endpoint, chance: random.Random
+) -> None:
     node = Node(tmp_path, timeout_s=0.6)
     await node.start()
     hanging = Endpoint()
@@ -31,7 +33,7 @@ async def test_a_hanging_destination_beside_nine_healthy_ones(tmp_path: Path, en
     healthy = [await node.new_customer(endpoint.uri) for _ in range(9)]
     sent_s: dict[str, float] = {}
     for _ in range(60):
-        await node.publish(stuck, [f"call/{random.randrange(50)}" for _ in range(5)])
+        await node.publish(stuck, [f"call/{chance.randrange(50)}" for _ in range(5)])
         for customer in healthy:
             now_s = time.monotonic()
             for event_id in await node.publish(customer, ["call/a", "call/b"]):
@@ -100,13 +102,13 @@ async def test_a_tenant_with_a_long_queue_beside_one_with_a_single_event(
 
 
 async def test_a_dead_destination_s_backlog_stays_in_the_database_and_arrives_in_order_when_it_is_back(
-    node: Node, endpoint: Endpoint
+    node: Node, endpoint: Endpoint, chance: random.Random
 ) -> None:
     endpoint.answer = lambda request: b"HTTP/1.1 500 X\r\nContent-Length: 0\r\n\r\n"
     customer = await node.new_customer(endpoint.uri)
     largest = 0
     for _ in range(20):
-        await node.publish(customer, [f"call/{random.randrange(300)}" for _ in range(1_000)])
+        await node.publish(customer, [f"call/{chance.randrange(300)}" for _ in range(1_000)])
         largest = max(largest, node.engine.queue_lengths()[0])
     assert largest <= MemoryLimits().window
     await until(lambda: node.engine.queue_lengths()[0] <= 100, "probed, it holds next to nothing")

@@ -13,10 +13,10 @@ from tests.docs.checkout import publish
 from tests.docs.markdown import NORUN, ROOT, blocks, pages, spoken_commands
 from tests.docs.network import network
 from tests.docs.reader import SHELLS, Reader
+from tests.rounds import IS_LONG
 
 README = ROOT / "README.md"
 TUTORIALS = sorted(ROOT.glob("docs/tutorial/*.md"))
-IS_LONG = int(os.environ.get("OFFHOOK_TEST_ROUNDS", "2")) > 2
 TOOLS = ROOT / ".venv" / "share" / "offhook" / "tools" / "bin"
 
 

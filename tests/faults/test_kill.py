@@ -22,9 +22,10 @@ FAST_RETRIES = {"OFFHOOK_DELIVERY__RETRY_SCHEDULE": ",".join(["200ms"] * 40)}
 class Publisher(threading.Thread):
     """Publishes as fast as answers come, and keeps what was answered 202, in order per subject."""
 
-    def __init__(self, server: OffhookServer, name: str) -> None:
+    def __init__(self, server: OffhookServer, name: str, chance: random.Random) -> None:
         super().__init__(daemon=True)
         self.server = server
+        self.chance = chance
         self.prefix = name
         self.accepted: dict[str, list[str]] = defaultdict(list)
         self.stopping = threading.Event()
@@ -35,7 +36,7 @@ class Publisher(threading.Thread):
             subject = f"ledger/{self.prefix}-{number % 5}"
             events = [
                 {"type": "ledger_entry", "subject": subject, "data": {"number": number, "part": part}}
-                for part in range(random.randint(1, 3))
+                for part in range(self.chance.randint(1, 3))
             ]
             status, answer = self.server.request("POST", "/v1.0/events", events)
             if status == 202:
@@ -90,13 +91,15 @@ def check_repeats(received: list[Received], kills: list[dict[str, int]]) -> None
 
 
 def test_every_event_that_was_accepted_is_delivered_however_often_the_server_is_killed(
-    tmp_path: Path, receiver: Receiver, rounds: int
+    tmp_path: Path, receiver: Receiver, rounds: int, chance: random.Random
 ) -> None:
-    receiver.answer = lambda received: 500 if random.random() < 0.03 else 200
+    # Each thread has its own, so that none takes another's turn.
+    answering, *publishing = (random.Random(chance.random()) for _ in range(5))
+    receiver.answer = lambda received: 500 if answering.random() < 0.03 else 200
     server = OffhookServer(tmp_path / "data", "--no-switch", **FAST_RETRIES)
     server.start()
     server.ask("PUT", "/v1.0/customer", {"webhook_uri": receiver.uri, "webhook_method": "POST"})
-    publishers = [Publisher(server, f"p{number}") for number in range(4)]
+    publishers = [Publisher(server, f"p{number}", own) for number, own in enumerate(publishing)]
     for publisher in publishers:
         publisher.start()
     kills: list[dict[str, int]] = []
@@ -110,7 +113,7 @@ def test_every_event_that_was_accepted_is_delivered_however_often_the_server_is_
 
     for _ in range(rounds):
         wait_for_more()
-        time.sleep(random.uniform(0, 0.5))
+        time.sleep(chance.uniform(0, 0.5))
         server.kill()
         kills.append(unrecorded(server, tmp_path / f"killed{len(kills)}"))
         server.start()
