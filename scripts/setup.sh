@@ -92,6 +92,20 @@ unpack_music() {
     fi
 }
 
+# Without it the action talk fails, and says so; that is no reason to stop.
+unpack_speech() {
+    local stamp
+    stamp=$(stamp_of scripts/unpack-debian.sh)
+    is_done speech "$stamp" && return
+    say "getting espeak-ng, which speaks (some 30 MB)"
+    if scripts/unpack-debian.sh "$share/speech" bookworm espeak-ng; then
+        done_with speech "$stamp"
+    else
+        say "the package espeak-ng cannot be had here: the action talk will fail. Everything else works."
+        [ "$what" = run ] || fail "the tests need it"
+    fi
+}
+
 unpack_sipp() {
     local stamp
     stamp=$(stamp_of scripts/unpack-debian.sh scripts/wrap.sh)
@@ -124,12 +138,14 @@ run)
     install_python_packages run
     unpack_asterisk
     unpack_music
+    unpack_speech
     ;;
 test)
     make_environment
     install_python_packages test
     unpack_asterisk
     unpack_music
+    unpack_speech
     unpack_sipp
     install_node_packages
     ;;

@@ -22,8 +22,10 @@ import msgspec
 
 from offhook.cli.remote.server import Server, show_json
 from offhook.domain.errors import OffhookError
+from offhook.node.unpacked import unpacked_folder
 from offhook.settings.areas import Settings
 from offhook.settings.loading import load_settings
+from offhook.speech.installation import SPEECH, is_installed
 
 _MIN_FREE = 1024**3
 _MAX_SKEW_S = 30
@@ -62,7 +64,7 @@ class Finding(msgspec.Struct, frozen=True):
 @click.option("--config", "config_file", type=click.Path(path_type=Path, dir_okay=False), help="Settings file (TOML).")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor(data: Path, config_file: Path | None, as_json: bool) -> None:
-    """Check database, rows, Asterisk, clock, ports, disk, network and Python, and say what to do.
+    """Check database, rows, Asterisk, speech, clock, ports, disk, network and Python, and say what to do.
 
     Exit code 1 if something is wrong; a warning (what cannot be checked, or could be better) is no fault.
     """
@@ -97,6 +99,7 @@ def _examine(data: Path, config_file: Path | None) -> Iterator[Finding]:
         lambda: _rows(settings, data),
         lambda: _disk(data),
         lambda: _asterisk(settings),
+        _speech,
         lambda: _port(settings, running),
         _interpreter,
     )
@@ -191,10 +194,16 @@ def _asterisk(settings: Settings) -> Finding:
     url = settings.switch.asterisk_url
     if url:
         return _reachable("asterisk", url, "Check switch.asterisk_url, and that its http.conf and ari.conf allow us.")
-    root = Path(sys.prefix) / "share" / "offhook" / "asterisk" / "usr" / "sbin" / "asterisk"
-    if not root.exists():
+    if not (unpacked_folder("asterisk") / "usr/sbin/asterisk").exists():
         return Finding("asterisk", False, "no embedded Asterisk", "Run `make setup`, or set switch.asterisk_url.")
     return Finding("asterisk", True, "the embedded Asterisk is there")
+
+
+def _speech() -> Finding:
+    if is_installed(unpacked_folder(SPEECH)):
+        return Finding("speech", True, "espeak-ng is there")
+    advice = "Run `make setup`. Until then the action talk fails; everything else works."
+    return Finding("speech", False, "no espeak-ng", advice, warning=True)
 
 
 def _port(settings: Settings, running: Finding) -> Finding:

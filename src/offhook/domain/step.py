@@ -64,7 +64,9 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Done(msgspec.Struct, frozen=True, tag="done"):
-    """It was carried out, now or before."""
+    """It was carried out, now or before. `made` names what came of it, where nobody could know that before."""
+
+    made: str = ""
 
 
 class Answered(msgspec.Struct, frozen=True, tag="answered"):

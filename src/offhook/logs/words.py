@@ -193,6 +193,11 @@ WORDS: Mapping[str, Words] = {
     "settings.retired": Words(
         "The setting {setting} means nothing any more: the flow Greeting says it.", "Change the flow; remove it here."
     ),
+    # Speech
+    "speech.not_kept": Words(
+        "What was spoken could not be kept: {error}.", "See whether the disk is full: offhook doctor"
+    ),
+    "speech.process_lost": Words("A process that speaks was ended: {reason}.", "The next text gets a new one."),
     # The database
     "store.abandoned": Words(
         "The database does not answer.", "What it had not answered may be lost; whoever asked was told so."

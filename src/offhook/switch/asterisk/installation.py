@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from offhook.domain.errors import MisconfiguredError
+from offhook.node.unpacked import command_line, unpacked_folder
 
 
 def default_root() -> Path:
     """Where `make setup` unpacks it: beside the programs of this virtual environment."""
-    return Path(sys.prefix) / "share" / "offhook" / "asterisk"
+    return unpacked_folder("asterisk")
 
 
 def music_folder(root: Path) -> Path | None:
@@ -29,17 +29,9 @@ def command(root: Path, program: str, *arguments: str) -> list[str]:
 
     Raises MisconfiguredError if it is not there.
     """
-    binary = root / program
-    if not binary.is_file():
+    if not (root / program).is_file():
         raise MisconfiguredError(
             f"There is no Asterisk at {root}. Run `make setup` to fetch one, give --asterisk to use one that runs "
             "elsewhere, or --no-switch to do without a phone system."
         )
-    loader = next(iter(sorted(root.rglob("ld-linux*.so.*"))), None)
-    if loader is None:
-        return [str(binary), *arguments]
-    folders = [
-        path for top in ("usr/lib", "lib") for path in sorted((root / top).glob("*-linux-gnu*")) if path.is_dir()
-    ]
-    libraries = ":".join(str(path) for path in (*folders, root / "usr/lib"))
-    return [str(loader), "--library-path", libraries, str(binary), *arguments]
+    return command_line(root, program, *arguments)

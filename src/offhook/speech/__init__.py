@@ -1,0 +1,1 @@
+"""Text to speech: a text becomes a sound file that the switch can play."""
