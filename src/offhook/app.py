@@ -33,16 +33,22 @@ from offhook.delivery.web_requests import WebRequests
 from offhook.domain.delivery.networks import NetworkPolicy
 from offhook.domain.delivery.retry import RetryPolicy
 from offhook.domain.events.publication import PublishLimits
+from offhook.domain.speech import Speak
 from offhook.domain.switch.commands import ToSwitch
 from offhook.domain.web_request import WebRequest
 from offhook.folder import DataFolder, Profile
 from offhook.node.service import Closing, Service
 from offhook.node.supervisor import Supervisor
+from offhook.node.unpacked import unpacked_folder
 from offhook.outbound.http import HttpSender
 from offhook.running.lanes import Lanes
 from offhook.running.runner import Runner
 from offhook.running.timers import Timers
 from offhook.settings.areas import Settings
+from offhook.speech.cache import SpeechCache
+from offhook.speech.carrier import NoSpeech, SpeechCarrier
+from offhook.speech.espeak import Espeak
+from offhook.speech.installation import SPEECH
 from offhook.store.database.database import Database, sqlite_url
 from offhook.store.metrics import StoreMetrics
 from offhook.store.queries.customers import count_customers
@@ -225,6 +231,7 @@ class Node:
     async def _take_calls(
         self, asterisk: AriEndpoint | None, store: Store, runner: Runner, lanes: Lanes
     ) -> CallControl:
+        lanes.register(Speak, await self._find_speech())
         timers = Timers(store, runner, waits_for)
         if asterisk is None:
             await end_open_calls(store)
@@ -241,6 +248,16 @@ class Node:
         if self._asterisk is not None:
             await self._supervisor.add(AsteriskWatch(self._asterisk, lambda: switch.is_connected), restart=True)
         return calls
+
+    async def _find_speech(self) -> SpeechCarrier | NoSpeech:
+        """Who speaks: an Asterisk of the operator's own, elsewhere perhaps, could not read what is made here."""
+        if self._settings.switch.asterisk_url:
+            return NoSpeech()
+        cache = SpeechCache(self._folder.path / "speech", self._settings.speech.cache_size)
+        cache.open()
+        espeak = Espeak(unpacked_folder(SPEECH))
+        await self._supervisor.add(Closing("speech", espeak.close))
+        return SpeechCarrier(espeak, cache)
 
     async def _run(self, *services: Service) -> None:
         for service in services:

@@ -10,7 +10,9 @@ from datetime import timedelta
 from random import Random
 from typing import Any
 
+from offhook.domain.catalogue.fields import Action
 from offhook.domain.inputs.call import HangUpAsked, Lost, Present
+from offhook.domain.speech import Speak
 from offhook.domain.step import (
     Absent,
     Begun,
@@ -27,11 +29,11 @@ from offhook.domain.step import (
     made_id,
 )
 from offhook.domain.switch.commands import HangUp
-from offhook.domain.switch.inputs import ChannelArrived, ChannelGone, SwitchInput
+from offhook.domain.switch.inputs import ChannelArrived, ChannelGone, DigitReceived, SwitchInput
 from offhook.store.commit.port import Order
 from offhook.store.commit.unit import Unit
 from tests.core.asterisk import Asterisk
-from tests.core.calls import SWITCH, Calls, arrived
+from tests.core.calls import GREETING, SWITCH, Calls, arrived
 from tests.core.machine import Key
 
 NAMESPACE = "c0a8f4d2-6e1b-4d37-b952-1f8e7a3c5d05"
@@ -40,8 +42,9 @@ NAMESPACE = "c0a8f4d2-6e1b-4d37-b952-1f8e7a3c5d05"
 class Story:
     """One node and one switch. `inbox` is what was heard and not decided, in order."""
 
-    def __init__(self, random: Random, *, fault_rate: float = 0.15) -> None:
+    def __init__(self, random: Random, *, fault_rate: float = 0.15, actions: tuple[Action, ...] = GREETING) -> None:
         self.random = random
+        self.actions = actions
         self.fault_rate = fault_rate
         self.calls = Calls()
         self.asterisk = Asterisk()
@@ -80,7 +83,7 @@ class Story:
         if self.random.random() < self.fault_rate:
             self._ends(order, self._fault(command))
         else:
-            self._ends(order, self.asterisk.carry_out(command))
+            self._ends(order, self._carry_out(command))
 
     def outcome_is_told(self) -> None:
         if self.outcomes:
@@ -127,6 +130,10 @@ class Story:
             failed = self.random.random() < self.fault_rate
             self.asterisk.end_playback(self.random.choice(sorted(self.asterisk.playbacks)), has_failed=failed)
 
+    def caller_types(self) -> None:
+        if self.asterisk.callers():
+            self.asterisk.told.append(DigitReceived(SWITCH, self.random.choice(self.asterisk.callers()), "1"))
+
     def stream_is_cut(self) -> None:
         self.asterisk.told.clear()
         self.reconcile()
@@ -154,6 +161,7 @@ class Story:
             *[self.time_passes] * 3,
             *[self.channels_enter] * 3,
             *[self.playback_ends] * 2,
+            self.caller_types,
             self.a_whole_batch_is_heard,
         ]
         seldom = [
@@ -216,7 +224,9 @@ class Story:
         """To the rows that it is for."""
         if isinstance(told, ChannelArrived):
             call_id = call_of(told.channel.id)
-            return [Tell("call", call_id, arrived(call_id, told.channel.id, is_up=told.channel.is_up))]
+            return [
+                Tell("call", call_id, arrived(call_id, told.channel.id, is_up=told.channel.is_up, actions=self.actions))
+            ]
         return [Tell(*key, told) for key in self.open_calls() if told.channel_id in self.calls.state(*key).channels]
 
     def _next_in_lanes(self) -> list[Order]:
@@ -241,8 +251,12 @@ class Story:
         self.carried_out.add(order.pending.command.id)
         self.outcomes.append((order, outcome))
 
+    def _carry_out(self, command: Any) -> Outcome:
+        # The same text is the same sound, however often it is made.
+        return Done(f"sound:/speech/{command.text}") if isinstance(command, Speak) else self.asterisk.carry_out(command)
+
     def _fault(self, command: Any) -> Outcome:
-        was_sent = self.random.random() < 0.5
+        was_sent = not isinstance(command, Speak) and self.random.random() < 0.5
         outcome = self.asterisk.carry_out(command) if was_sent else Done()
         if isinstance(command, HangUp):
             return outcome if was_sent else self.asterisk.carry_out(command)

@@ -52,7 +52,7 @@ from tests.core.machine import START
 from tests.core.test_greeting import to_creating, to_echo, to_play, to_ringing
 
 OUTCOMES: list[Outcome] = [
-    *(Done(), Absent("channel"), Absent("playback"), Absent("bridge")),
+    *(Done(), Done("sound:/speech/a"), Absent("channel"), Absent("playback"), Absent("bridge")),
     *(Refused("no"), Unavailable(), Unknown(), Superseded()),
 ]
 ACTION = GREETING[0]
@@ -82,6 +82,8 @@ def call_told(calls: Calls) -> list[Any]:
                 call_inputs.Waits(),
                 call_inputs.Answers(),
                 call_inputs.Plays(("sound:hello-world",)),
+                call_inputs.Speaks("hi"),
+                call_inputs.Speaks("hi", digits_handle="next", is_async=True),
                 call_inputs.Echoes(),
                 call_inputs.Listens(),
                 call_inputs.HangsUp("busy"),

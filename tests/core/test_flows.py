@@ -236,10 +236,10 @@ def test_what_executed_shows_is_the_last_thousand(monkeypatch: pytest.MonkeyPatc
 
 
 def test_what_nobody_can_carry_out_yet_is_passed_over_and_said() -> None:
-    calls = answered({"type": "answer"}, {"type": "talk", "option": {"text": "hi"}}, sleep(1_000))
+    calls = answered({"type": "answer"}, {"type": "webhook_send", "option": {"uri": "http://a.test/"}}, sleep(1_000))
     calls.wait(timedelta(0))
     assert calls.call.action.type == "sleep"
-    assert [step.error for step in calls.flow.executed_actions] == ["", "talk is not offered yet."]
+    assert [step.error for step in calls.flow.executed_actions] == ["", "webhook_send is not offered yet."]
 
 
 @pytest.mark.parametrize("name", sorted(OPTIONS))

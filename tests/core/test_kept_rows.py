@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from offhook.domain.switch.commands import SwitchCommand
 from offhook.store.commit.port import Document
+from offhook.telephony.nouns import COMMAND_TYPE
 from tests.core.calls import NOUNS
 
 ROWS = sorted((Path(__file__).parent.parent / "fixtures" / "rows").glob("*.json"))
@@ -46,4 +46,4 @@ def check_kept(kept: Any, read: Any) -> None:
 
 
 def _document(state_type: Any) -> Any:
-    return Document[state_type, SwitchCommand]
+    return Document[state_type, COMMAND_TYPE]

@@ -11,6 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from offhook.domain.catalogue.fields import Action
+from offhook.domain.switch.commands import Play
+from offhook.flows.reading import read_actions
+from tests.core.calls import GREETING
+from tests.core.machine import commands
 from tests.core.story import Story, call_of
 
 MOVES: dict[str, set[str]] = {
@@ -70,10 +75,27 @@ def check_alive(story: Story) -> None:
     assert story.calls.pending() == []
 
 
+TALKING = read_actions(
+    [
+        {"type": "talk", "option": {"text": "Welcome."}},
+        {"type": "talk", "option": {"text": "Press one.", "digits_handle": "next"}},
+        {"type": "talk", "option": {"text": "Hold the line.", "async": True}},
+        {"type": "digits_receive", "option": {"length": 1}},
+        {"type": "talk", "option": {"text": "Thank you.", "digits_handle": "next", "async": True}},
+        {"type": "sleep", "option": {"duration": 1_000}},
+        {"type": "echo", "option": {}},
+    ]
+)
+
+
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.integers(0, 2**32), st.integers(0, 300), st.sampled_from([0.05, 0.15, 0.4]))
-def test_whatever_happens_every_call_has_its_events_once_and_its_end(seed: int, count: int, fault_rate: float) -> None:
-    story = Story(Random(seed), fault_rate=fault_rate)
+@given(
+    st.integers(0, 2**32), st.integers(0, 300), st.sampled_from([0.05, 0.15, 0.4]), st.sampled_from([GREETING, TALKING])
+)
+def test_whatever_happens_every_call_has_its_events_once_and_its_end(
+    seed: int, count: int, fault_rate: float, actions: tuple[Action, ...]
+) -> None:
+    story = Story(Random(seed), fault_rate=fault_rate, actions=actions)
     story.caller_comes()
     story.go_on(count=count)
     check_events(story.calls.events)
@@ -103,3 +125,16 @@ def test_when_all_goes_well_every_call_is_answered_greeted_and_hears_itself(seed
     story.settle()
     check_end(story)
     assert not story.asterisk.bridges
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_when_all_goes_well_all_that_is_to_be_said_is_said_once_in_its_order(seed: int) -> None:
+    story = Story(Random(seed), fault_rate=0, actions=TALKING)
+    story.caller_comes()
+    story.settle()
+    check_alive(story)
+    (flow,) = [data for type_, about, data in story.calls.events if about.startswith("activeflow")][-1:]
+    assert [action["error"] for action in flow["executed_actions"]] == [""] * (len(TALKING) - 1)
+    said = [play.media for play in commands(story.calls.orders) if isinstance(play, Play)]
+    assert said == [(f"sound:/speech/{text}",) for text in ("Welcome.", "Press one.", "Hold the line.", "Thank you.")]
+    assert sum(story.asterisk.play_counts.values()) == 4

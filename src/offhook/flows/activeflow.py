@@ -60,7 +60,7 @@ from offhook.domain.times import rfc3339
 from offhook.domain.web_request import WebRequest
 from offhook.flows.doing import doing_of, lasts
 from offhook.flows.execution import Begun, Execution, Known, advance, pushed, started
-from offhook.flows.options import DigitsReceive, Fetch, FetchFlow, Option, WebhookSend
+from offhook.flows.options import DigitsReceive, Fetch, FetchFlow, Option, Talk, WebhookSend
 from offhook.flows.web import MAX_FETCHED, fault_of_answer, fault_of_sending, fetched_actions, sent_by
 
 Input = (
@@ -427,6 +427,9 @@ def _wait_for(draft: _Draft, option: Option) -> None:
     span = lasts(option)
     if span is not None:
         draft.timers[Timer.LASTS] = draft.now + span
+    if isinstance(option, Talk):
+        # What was typed before it is no answer to what it asks.
+        draft.change(has_fresh_digits=False)
     if isinstance(option, DigitsReceive):
         pause = timedelta(milliseconds=option.duration) or _DIGIT_PAUSE
         draft.change(digits=Digits(option.length, option.key, pause))

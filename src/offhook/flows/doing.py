@@ -4,8 +4,20 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from offhook.domain.inputs.call import Answers, Doing, Echoes, HangsUp, Listens, Plays, Waits
-from offhook.flows.options import Answer, Block, DigitsReceive, Echo, Fetch, Hangup, Option, Play, Sleep, WebhookSend
+from offhook.domain.inputs.call import Answers, Doing, Echoes, HangsUp, Listens, Plays, Speaks, Waits
+from offhook.flows.options import (
+    Answer,
+    Block,
+    DigitsReceive,
+    Echo,
+    Fetch,
+    Hangup,
+    Option,
+    Play,
+    Sleep,
+    Talk,
+    WebhookSend,
+)
 
 
 def doing_of(option: Option) -> Doing | None:
@@ -15,6 +27,8 @@ def doing_of(option: Option) -> Doing | None:
             return Answers()
         case Play(stream_urls=stream_urls):
             return Plays(tuple(stream_urls))
+        case Talk():
+            return Speaks(option.text, option.language, option.voice_id, option.digits_handle, option.is_async)
         case Echo():
             return Echoes()
         case DigitsReceive():

@@ -44,6 +44,11 @@ class Talk(Option, frozen=True, kw_only=True):
     digits_handle: Literal["", "next"] = ""
     is_async: bool = msgspec.field(default=False, name="async")
 
+    def __post_init__(self) -> None:
+        """Raises ValueError if there is too much to say."""
+        if len(self.text.encode(errors="surrogatepass")) > LONGEST_TEXT_BYTES:
+            raise ValueError(f"text has more than {LONGEST_TEXT_BYTES} bytes")
+
 
 class Play(Option, frozen=True, kw_only=True):
     """The caller hears these, one after another; `sound:<name>` is one of the switch's own. Answered first."""

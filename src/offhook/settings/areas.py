@@ -227,6 +227,21 @@ class SwitchArea(msgspec.Struct, frozen=True):
     asterisk_password_file: Annotated[str, Declared("path", "", str, "A file with that user's password.")]
 
 
+class SpeechArea(msgspec.Struct, frozen=True):
+    """What is spoken to callers."""
+
+    cache_size: Annotated[
+        int,
+        Declared(
+            "size",
+            "256MiB",
+            byte_count("32MiB", "100GiB"),
+            "How much of the data folder what was spoken before may take; the least recently used goes first. 1 MiB is "
+            "about a minute.",
+        ),
+    ]
+
+
 class AuthArea(msgspec.Struct, frozen=True):
     """Logging in."""
 
@@ -270,6 +285,7 @@ class Settings(msgspec.Struct, frozen=True):
     limits: LimitsArea
     retention: RetentionArea
     switch: SwitchArea
+    speech: SpeechArea
     auth: AuthArea
     log: LogArea
     given: Mapping[str, Given]

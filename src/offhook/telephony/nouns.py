@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from offhook.domain.noun import Nouns, registry
+from offhook.domain.speech import Speak
 from offhook.domain.switch.commands import SwitchCommand
 from offhook.domain.telephony.call import CALL
 from offhook.domain.telephony.number import NUMBER
@@ -13,7 +14,7 @@ from offhook.store.commit.port import Row
 
 NOUNS: Nouns = registry(CALL, ACTIVEFLOW, FLOW, NUMBER)
 
-COMMAND_TYPE = SwitchCommand | WebRequest
+COMMAND_TYPE = SwitchCommand | Speak | WebRequest
 """The union of what rows may have pending."""
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from offhook.domain.catalogue.fields import Action
@@ -54,6 +56,17 @@ class Plays(msgspec.Struct, frozen=True, tag="plays"):
     media: tuple[str, ...]
 
 
+class Speaks(msgspec.Struct, frozen=True, tag="speaks"):
+    """The caller hears a text, answered first. With `digits_handle` next a digit ends it; with `is_async` the action is
+    over as soon as it is heard, and goes on until something else is to be heard."""
+
+    text: str
+    language: str = ""
+    voice: str = ""
+    digits_handle: Literal["", "next"] = ""
+    is_async: bool = False
+
+
 class Echoes(msgspec.Struct, frozen=True, tag="echoes"):
     """The caller hears itself, answered first, until the call ends or something else begins."""
 
@@ -68,7 +81,7 @@ class HangsUp(msgspec.Struct, frozen=True, tag="hangs_up"):
     reason: str = ""
 
 
-Doing = Waits | Answers | Plays | Echoes | Listens | HangsUp
+Doing = Waits | Answers | Plays | Speaks | Echoes | Listens | HangsUp
 """What an action is to the channel."""
 
 

@@ -33,7 +33,7 @@ from offhook.domain.switch.inputs import (
     DigitReceived,
     PlaybackFinished,
 )
-from offhook.domain.telephony import echo
+from offhook.domain.telephony import echo, talk
 from offhook.domain.telephony.address import address_of
 from offhook.domain.telephony.call_moves import begin, end, fail, over, ring, up
 from offhook.domain.telephony.call_outcomes import ended
@@ -168,6 +168,7 @@ def _hear(draft: CallDraft, told: Heard) -> None:
         case DigitReceived(channel_id=channel_id, digit=digit):
             if channel_id == state.channel_id and not state.is_ending:
                 draft.tell_flow(activeflow.Typed(digit))
+                talk.typed(draft)
         case Present(is_up=is_up, created=created):
             _present(draft, created, is_up=is_up)
         case Lost():
@@ -185,7 +186,9 @@ def _channel_gone(draft: CallDraft, told: ChannelGone) -> None:
 
 
 def _playback_finished(draft: CallDraft, told: PlaybackFinished) -> None:
-    work = draft.state.work
+    work, beside = draft.state.work, draft.state.beside
+    if beside is not None and beside.playback_id == told.playback_id:
+        draft.change(beside=None)
     if not isinstance(work, Playing) or work.playback_id != told.playback_id or draft.state.is_ending:
         return
     if told.has_failed:
@@ -222,9 +225,12 @@ def _due(draft: CallDraft, name: str) -> None:
             draft.ask()
         case _ if draft.state.is_ending:
             pass
-        case Timer.GO_ON | Timer.SILENT:
-            if isinstance(work, Answering | Playing):
+        case Timer.GO_ON:
+            if isinstance(work, Answering):
                 draft.finish(work.turn)
+        case Timer.SILENT:
+            if isinstance(work, Playing):
+                draft.finish(work.turn, "The sound could not be played.")
         case Timer.FOLLOW:
             draft.command(Follow)
         case Timer.ECHO:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import assert_never
 
 from offhook.domain.inputs import activeflow
-from offhook.domain.inputs.call import Answers, Begin, Doing, Echoes, HangsUp, Listens, Plays, Waits
+from offhook.domain.inputs.call import Answers, Begin, Doing, Echoes, HangsUp, Listens, Plays, Speaks, Waits
 from offhook.domain.switch.commands import Answer, HangUp, Play, StopPlayback
-from offhook.domain.telephony import echo
+from offhook.domain.telephony import echo, talk
 from offhook.domain.telephony.call_state import Answering, CallDraft, Echoing, Playing, Timer
 from offhook.domain.telephony.hangup_reason import hang_up_cause, hangup_reason
 from offhook.domain.times import rfc3339
@@ -114,10 +114,15 @@ def _carry_out(draft: CallDraft, turn: int, doing: Doing) -> None:
         case Answers():
             draft.finish(turn)
         case Plays(media=media):
+            talk.hush(draft)
             playback_id = draft.new_id()
             draft.change(work=Playing(turn, playback_id))
             draft.command(Play, playback_id=playback_id, media=media)
+        case Speaks():
+            talk.hush(draft)
+            talk.begin(draft, turn, doing)
         case Echoes():
+            talk.hush(draft)
             echo.begin(draft, turn)
         case Listens():
             draft.rest()

@@ -9,9 +9,10 @@ from datetime import timedelta
 
 from msgspec.structs import replace
 
-from offhook.domain.step import Absent, Command, Done, Outcome, Superseded
+from offhook.domain.speech import Speak
+from offhook.domain.step import Absent, Command, Done, Outcome, Refused, Superseded
 from offhook.domain.switch.commands import Answer, Find, Follow, HangUp, Play, Ring, ToSwitch
-from offhook.domain.telephony import echo
+from offhook.domain.telephony import echo, talk
 from offhook.domain.telephony.call_moves import go, over
 from offhook.domain.telephony.call_state import Answering, CallDraft, Echoing, Playing, Timer
 from offhook.domain.telephony.hangup_reason import hangup_reason
@@ -38,6 +39,8 @@ def ended(draft: CallDraft, command: Command, outcome: Outcome) -> None:
             _answer_ended(draft, outcome)
         case Play(playback_id=playback_id):
             _play_ended(draft, playback_id, outcome)
+        case Speak():
+            talk.spoken(draft, command, outcome)
         case ToSwitch() if isinstance(draft.state.work, Echoing):
             echo.ended(draft, draft.state.work, command, outcome)
         case _:
@@ -82,7 +85,7 @@ def _play_ended(draft: CallDraft, playback_id: str, outcome: Outcome) -> None:
         draft.ask(is_troubled=True)
     else:
         # Better to miss a prompt than to hear it twice.
-        draft.finish(work.turn)
+        draft.finish(work.turn, outcome.reason if isinstance(outcome, Refused) else "")
 
 
 def _found(draft: CallDraft, command: Find, outcome: Outcome) -> None:

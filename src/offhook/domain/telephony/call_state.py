@@ -16,7 +16,7 @@ from offhook.domain.catalogue.call import Call
 from offhook.domain.draft import Draft
 from offhook.domain.ids import NIL_UUID
 from offhook.domain.inputs import activeflow
-from offhook.domain.inputs.call import KIND, Answers, Echoes, Listens, Plays
+from offhook.domain.inputs.call import KIND, Answers, Echoes, Listens, Plays, Speaks
 from offhook.domain.step import Tell, made_id
 from offhook.domain.switch.commands import Find, ToSwitch
 from offhook.domain.times import rfc3339
@@ -42,15 +42,25 @@ class Answering(msgspec.Struct, frozen=True, tag="answering"):
     """The channel is being answered, for `doing`. `is_done`: the command has ended; the switch may not have said so."""
 
     turn: int
-    doing: Answers | Plays | Echoes | Listens
+    doing: Answers | Plays | Speaks | Echoes | Listens
     is_done: bool = False
 
 
 class Playing(msgspec.Struct, frozen=True, tag="playing"):
-    """A playback was commanded, and its end is waited for."""
+    """A playback was commanded, and its end is waited for; with `ends_by_digit` a digit ends it."""
 
     turn: int
     playback_id: str
+    ends_by_digit: bool = False
+
+
+class Speaking(msgspec.Struct, frozen=True, tag="speaking"):
+    """A text is being made to sound by the command `speak_id`; then it is played (`domain.telephony.talk`)."""
+
+    turn: int
+    speak_id: str
+    ends_by_digit: bool
+    is_async: bool
 
 
 class Echoing(msgspec.Struct, frozen=True, tag="echoing"):
@@ -69,7 +79,7 @@ class Echoing(msgspec.Struct, frozen=True, tag="echoing"):
     joined_count: int = 0
 
 
-Work = Idle | Answering | Playing | Echoing
+Work = Idle | Answering | Playing | Speaking | Echoing
 
 
 class CallState(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +88,7 @@ class CallState(msgspec.Struct, frozen=True, kw_only=True):
     `is_up` is what the switch said of the channel; `has_rung` that our ring command was carried out, `has_begun` that
     the flow was told to go. `wanted_reason` is what we end it with, where that was said. `is_asking`: the switch is
     being asked whether the channel is there, `is_troubled`: the work has failed because it seemed not to be.
+    `beside` the work a talk may be heard whose action is over.
     """
 
     call: Call
@@ -91,6 +102,7 @@ class CallState(msgspec.Struct, frozen=True, kw_only=True):
     is_asking: bool = False
     is_troubled: bool = False
     work: Work = Idle()
+    beside: Playing | None = None
 
     @property
     def is_ending(self) -> bool:
