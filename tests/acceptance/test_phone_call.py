@@ -124,6 +124,25 @@ def test_a_dialled_number_becomes_signed_webhooks_in_order(
     assert server.ask("GET", f"/v1.0/calls/{end['id']}") == end
 
 
+def test_what_a_flow_of_the_customers_says_is_spoken(server: PhoneServer, receiver: Receiver, tmp_path: Path) -> None:
+    actions = [{"type": "talk", "option": {"text": "Hello."}}, {"type": "block"}]
+    flow = server.ask("POST", "/v1.0/flows", {"name": "Hello", "actions": actions})
+    number = next(one for one in server.ask("GET", "/v1.0/numbers")["result"] if one["number"] == "+15559876543")
+    server.ask("PUT", f"/v1.0/numbers/{number['id']}", {"call_flow_id": flow["id"]})
+    phone = server.dial(tmp_path, talk_s=30)
+    wait_until(lambda: "call_updated" in types(receiver), "it was heard to its end")
+    (call,) = server.ask("GET", "/v1.0/calls")["result"]
+    assert (call["status"], call["action"]["type"]) == ("progressing", "block")
+    shown = server.ask("GET", f"/v1.0/activeflows/{call['activeflow_id']}")
+    assert [action["error"] for action in shown["executed_actions"]] == [""]
+    (sound,) = (server.data / "speech").iterdir()
+    assert (sound.stat().st_mode & 0o777, sound.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    server.ask("POST", f"/v1.0/calls/{call['id']}/hangup")
+    the_end(server, receiver)
+    phone.kill()
+    phone.wait()
+
+
 def test_the_tutorials_flask_program_sees_a_real_call_end(server: PhoneServer, tmp_path: Path) -> None:
     with running([sys.executable, str(EXAMPLES / "python" / "tutorial_flask.py")]) as program:
         uri = f"http://127.0.0.1:{program.port}/voipbin/webhook"

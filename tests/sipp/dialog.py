@@ -32,9 +32,10 @@ class Dialog:
         to_tag = self._to.partition(";tag=")[2]
         return f"Replaces: {self._call_id};to-tag={to_tag};from-tag=here\r\n"
 
-    async def invite(self, headers: str = "") -> list[int]:
+    async def invite(self, headers: str = "", rtp_port: int = 16_000) -> list[int]:
         """Call, and acknowledge the answer. The codes that came, without 100."""
-        number = self.send("INVITE", f"{headers}Content-Type: application/sdp\r\n", _SDP)
+        body = _SDP.replace("16000", str(rtp_port))
+        number = self.send("INVITE", f"{headers}Content-Type: application/sdp\r\n", body)
         codes: list[int] = []
         while not codes or codes[-1] < 200:
             code, answer = await self._answer(number)
@@ -55,6 +56,12 @@ class Dialog:
     async def ask(self, method: str) -> int:
         """Send a request; the code of its answer."""
         code, _ = await self._answer(self.send(method))
+        return code
+
+    async def type(self, digit: str) -> int:
+        """Type a digit, by INFO; the code of its answer."""
+        headers = "Content-Type: application/dtmf-relay\r\n"
+        code, _ = await self._answer(self.send("INFO", headers, f"Signal={digit}\r\nDuration=100\r\n"))
         return code
 
     async def _answer(self, number: int) -> tuple[int, str]:

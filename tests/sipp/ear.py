@@ -15,10 +15,14 @@ class Ear(asyncio.DatagramProtocol):
     def __init__(self) -> None:
         self.peer: tuple[str, int] | None = None
         self.heard: set[bytes] = set()
+        self.voice_at: list[float] = []
+        """When something was heard that is no silence, by the loop's clock: each for 20 ms."""
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         self.peer = addr
         self.heard.add(data[12:])
+        if _is_voice(data[12:]):
+            self.voice_at.append(asyncio.get_running_loop().time())
 
     async def says_until_heard(self) -> None:
         """Send a sound that is like no other, until it comes back."""
@@ -42,6 +46,11 @@ class Ear(asyncio.DatagramProtocol):
     def open(self, transport: asyncio.DatagramTransport) -> None:
         """Send with that."""
         self.transport = transport
+
+
+def _is_voice(said: bytes) -> bool:
+    """Whether a sample is louder than 924 of 32,767 (ITU-T G.711: a u-law code is inverted, its upper bits tell)."""
+    return any(~code & 0x70 >= 0x30 for code in said)
 
 
 @contextlib.asynccontextmanager

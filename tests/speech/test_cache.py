@@ -11,7 +11,7 @@ import pytest
 from offhook.domain.speech import Speak
 from offhook.domain.step import Done, Outcome, Refused
 from offhook.speech.cache import SpeechCache
-from offhook.speech.carrier import SpeechCarrier
+from offhook.speech.carrier import NoSpeech, SpeechCarrier
 from offhook.speech.port import Failed, Made, Wanted
 from tests.sipp.switches import eventually
 
@@ -189,3 +189,9 @@ async def test_a_folder_that_cannot_be_written_is_an_error_and_no_crash(played: 
     asked.tongue.is_let.set()
     played.folder.rmdir()
     assert await asked.say("hello") == [Refused("speech_failed")]
+
+
+async def test_an_asterisk_that_cannot_read_our_files_says_so() -> None:
+    outcome = await NoSpeech().carry_out(Speak(id="x", text="hello"))
+    assert isinstance(outcome, Refused)
+    assert "embedded Asterisk" in outcome.reason
