@@ -33,7 +33,7 @@ def steps(receiver: Receiver, kind: str, field: str) -> list[tuple[str, str]]:
 
 def test_the_menu_of_the_examples_is_walked_by_a_phone(server: PhoneServer, receiver: Receiver, tmp_path: Path) -> None:
     checked = server.command("flow", "check", str(MENU))
-    assert checked.stdout == f"{MENU}: 10 actions, no faults.\n"
+    assert checked.stdout == f"{MENU}: 9 actions, no faults.\n"
     made = server.command("flow", "create", str(MENU))
     flow_id = made.stdout.split()[2]
     assert server.command("number", "set", "100", "--flow", flow_id).stdout == f"100 runs the flow {flow_id}.\n"
@@ -50,9 +50,9 @@ def test_the_menu_of_the_examples_is_walked_by_a_phone(server: PhoneServer, rece
         ("created", ""),
         ("ringing", "answer"),
         ("answered", "answer"),
-        ("updated", "play"),
+        ("updated", "talk"),
         ("updated", "digits_receive"),
-        ("updated", "play"),
+        ("updated", "talk"),
         ("updated", "hangup"),
         ("updated", "hangup"),
         ("hungup", "hangup"),
@@ -60,16 +60,16 @@ def test_the_menu_of_the_examples_is_walked_by_a_phone(server: PhoneServer, rece
     assert steps(receiver, "activeflow", "current_action") == [
         ("created", ""),
         ("updated", "answer"),
-        ("updated", "play"),
+        ("updated", "talk"),
         ("updated", "digits_receive"),
-        ("updated", "play"),
+        ("updated", "talk"),
         ("updated", "hangup"),
         ("deleted", "hangup"),
     ]
     last = arrivals(receiver)[-1].event["data"]
     assert (last["flow_id"], last["hangup_by"], last["hangup_reason"]) == (flow_id, "local", "normal")
     executed = arrivals(receiver, "activeflow")[-1].event["data"]["executed_actions"]
-    assert [action["type"] for action in executed] == ["answer", "play", "digits_receive", "branch", "play", "hangup"]
+    assert [action["type"] for action in executed] == ["answer", "talk", "digits_receive", "branch", "talk", "hangup"]
     # What was typed leaves with no event, and is in no log.
     assert all(b'"7"' not in one.body for one in receiver.received)
 

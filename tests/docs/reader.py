@@ -29,6 +29,7 @@ SEEN = {
     "<YOUR_PASSWORD>": re.compile(r"(?m)^\s*password\s+(\S+)$"),
     "<YOUR_SECRET>": re.compile(r"\bwhsec_\S+"),
     "<event id>": re.compile(r"\bevt_\w{20,}\b"),
+    "<flow id>": re.compile(r"(?m)^The flow ([-0-9a-f]{36}) has"),
 }
 SUITE = re.compile(r"make (test|test-all|check|bench)\b")
 """What cannot be run inside of itself: make says what it would do (`-n`)."""
