@@ -25,7 +25,7 @@ from offhook.store.store import Store
 FIRST_NUMBERS = ("+15559876543", "100")
 """The tutorial's own, and one that any phone can dial."""
 
-_TRIED = 10
+_TRIED = 100
 
 log = structlog.get_logger()
 
@@ -110,13 +110,14 @@ async def make_first_numbers(store: Store, ring_time: timedelta, sound: str) -> 
 
 
 async def number_that_takes_calls(store: Store) -> str:
-    """A number of the first customer's to try, the oldest of its newest; "" if there is none."""
+    """A number of the first customer's to try: one of `FIRST_NUMBERS` if it is there, "" if there is none at all."""
     wanted = Wanted(_TRIED, takes=lambda state: state.number.call_flow_id != NIL_UUID)
 
     def query(connection: sa.Connection) -> str:
         customer_id = oldest_active_customer(connection)
         found = store.tables.page(connection, inputs.KIND, customer_id, wanted).found if customer_id else []
-        return found[-1].number.number if found else ""
+        numbers = [state.number.number for state in found]
+        return next((first for first in FIRST_NUMBERS if first in numbers), numbers[0] if numbers else "")
 
     return await store.read(query)
 
