@@ -66,6 +66,7 @@ from offhook.telephony.flows import Flows
 from offhook.telephony.no_switch import NoCalls, end_open_calls
 from offhook.telephony.nouns import COMMAND_TYPE, NOUNS, waits_for
 from offhook.telephony.numbers import Numbers, make_first_numbers, number_that_takes_calls, route_of
+from offhook.telephony.settings import CallSettings
 from offhook.web.app import create_app
 from offhook.web.limits import Rate
 from offhook.web.server import WebServer, listen
@@ -240,7 +241,8 @@ class Node:
             return control
         switch = AsteriskSwitch(asterisk, store.now)
         lanes.register(ToSwitch, switch)
-        calls = CallService(store, runner, lanes, timers, switch, partial(route_of, store))
+        call_settings = CallSettings(max_call_time=self._settings.switch.max_call_time)
+        calls = CallService(store, runner, lanes, timers, switch, partial(route_of, store), call_settings)
         await self._run(runner, lanes, timers)
         # The calls are stopped first, while the switch can still be told to end them.
         self._switch = await self._supervisor.add(switch, restart=True)

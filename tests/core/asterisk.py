@@ -20,14 +20,23 @@ from offhook.domain.switch.commands import (
     Find,
     Follow,
     HangUp,
+    Hold,
+    Mute,
     Play,
     Record,
     RemoveFromBridge,
     Ring,
+    SendDigits,
     Snoop,
+    StartMusic,
+    StartSilence,
+    StopMusic,
     StopPlayback,
     StopRecording,
+    StopSilence,
     SwitchCommand,
+    Unhold,
+    Unmute,
 )
 from offhook.domain.switch.inputs import (
     Channel,
@@ -50,6 +59,8 @@ class Leg:
     has_entered: bool = True
     is_dialled: bool = False
     bridge_id: str = ""
+    muted: frozenset[str] = frozenset()
+    heard: str = ""
 
 
 class Asterisk:
@@ -85,6 +96,7 @@ class Asterisk:
 
     def end_playback(self, playback_id: str, *, has_failed: bool = False) -> None:
         channel_id = self.playbacks.pop(playback_id)
+        self.legs[channel_id].heard = ""
         self.told.append(PlaybackFinished(SWITCH, channel_id, playback_id, has_failed))
 
     def destroy(self, channel_id: str, cause: int = 0) -> None:
@@ -171,6 +183,10 @@ class Asterisk:
                 self.dial_counts[command.channel_id] += 1
                 leg.is_dialled = True
                 return Done()
+            case Mute() | Unmute() | Hold() | Unhold() | StartMusic() | StopMusic() | StartSilence() | StopSilence():
+                return Absent("channel") if leg is None else _turned(leg, command)
+            case SendDigits():
+                return Absent("channel") if leg is None else Done()
             case RemoveFromBridge() | Snoop() | Record() | StopRecording():
                 raise AssertionError(command)
             case _:
@@ -191,3 +207,23 @@ class Asterisk:
             return Refused("Channel not in Stasis application")
         member.bridge_id = command.bridge_id
         return Done()
+
+
+def _turned(
+    leg: Leg, command: Mute | Unmute | Hold | Unhold | StartMusic | StopMusic | StartSilence | StopSilence
+) -> Outcome:
+    """One thing without an end is heard at a time, and what ends music ends whatever it is."""
+    match command:
+        case Mute():
+            leg.muted |= {command.direction}
+        case Unmute():
+            leg.muted -= {command.direction}
+        case Hold() | StartMusic():
+            leg.heard = "music"
+        case StartSilence():
+            leg.heard = "silence"
+        case StopSilence() if leg.heard != "silence":
+            pass
+        case _:
+            leg.heard = ""
+    return Done()

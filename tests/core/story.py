@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 from random import Random
-from typing import Any
+from typing import Any, get_args
 
 from offhook.domain.catalogue.fields import Action
-from offhook.domain.inputs.call import HangUpAsked, Lost, Present
+from offhook.domain.inputs.call import Control, HangUpAsked, Lost, MuteAsked, Present, SoundAsked
 from offhook.domain.speech import Speak
 from offhook.domain.step import (
     Absent,
@@ -29,13 +29,25 @@ from offhook.domain.step import (
     made_id,
 )
 from offhook.domain.switch.commands import HangUp
-from offhook.domain.switch.inputs import ChannelArrived, ChannelGone, DigitReceived, SwitchInput
+from offhook.domain.switch.inputs import (
+    ChannelArrived,
+    ChannelGone,
+    ChannelHeld,
+    ChannelUnheld,
+    DigitReceived,
+    SwitchInput,
+)
 from offhook.store.commit.port import Order
 from offhook.store.commit.unit import Unit
 from tests.core.asterisk import Asterisk
 from tests.core.calls import GREETING, SWITCH, Calls, arrived
 from tests.core.machine import Key
+from tests.core.test_controls import Direction, Sound
 
+CONTROLS: list[Control] = [
+    *(SoundAsked(sound, is_on) for sound in get_args(Sound) for is_on in (True, False)),
+    *(MuteAsked(direction, is_on) for direction in get_args(Direction) for is_on in (True, False)),
+]
 NAMESPACE = "c0a8f4d2-6e1b-4d37-b952-1f8e7a3c5d05"
 
 
@@ -68,6 +80,15 @@ class Story:
         call_ids = sorted(row_id for kind, row_id in self.calls.rows.kept if kind == "call")
         if call_ids:
             self.calls.ask("call", self.random.choice(call_ids), HangUpAsked())
+
+    def we_turn_something_on_or_off(self) -> None:
+        if self.open_calls():
+            self.calls.ask(*self.random.choice(self.open_calls()), self.random.choice(CONTROLS))
+
+    def a_phone_holds(self) -> None:
+        if self.asterisk.callers():
+            told = self.random.choice((ChannelHeld, ChannelUnheld))
+            self.asterisk.told.append(told(SWITCH, self.random.choice(self.asterisk.callers())))
 
     def command_is_carried_out(self) -> None:
         waiting = self._next_in_lanes()
@@ -162,6 +183,8 @@ class Story:
             *[self.channels_enter] * 3,
             *[self.playback_ends] * 2,
             self.caller_types,
+            self.we_turn_something_on_or_off,
+            self.a_phone_holds,
             self.a_whole_batch_is_heard,
         ]
         seldom = [

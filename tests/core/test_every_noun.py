@@ -35,7 +35,9 @@ from offhook.domain.switch.inputs import (
     ChannelAnswered,
     ChannelEntered,
     ChannelGone,
+    ChannelHeld,
     ChannelRinging,
+    ChannelUnheld,
     DigitReceived,
     PlaybackFinished,
     SwitchInput,
@@ -49,6 +51,7 @@ from offhook.flows.activeflow import ACTIVEFLOW
 from offhook.flows.activeflow import Timer as FlowTimer
 from tests.core.calls import CALL_ID, CHANNEL, CUSTOMER, FLOW_ID, GREETING, SWITCH, Calls, arrived
 from tests.core.machine import START
+from tests.core.test_controls import Direction, Sound
 from tests.core.test_greeting import to_creating, to_echo, to_play, to_ringing
 
 OUTCOMES: list[Outcome] = [
@@ -69,11 +72,14 @@ def call_told(calls: Calls) -> list[Any]:
         *(ChannelAnswered(SWITCH, one) for one in channels),
         *(ChannelEntered(SWITCH, one) for one in channels),
         *(ChannelGone(SWITCH, one, 17, 486) for one in channels),
+        *(held(SWITCH, one) for held in (ChannelHeld, ChannelUnheld) for one in channels),
         *(DigitReceived(SWITCH, one, "1") for one in channels),
         *(PlaybackFinished(SWITCH, CHANNEL, getattr(work, "playback_id", "none"), failed) for failed in (False, True)),
         *(call_inputs.Present(is_up, created) for is_up in (False, True) for created in ((), tuple(channels))),
         call_inputs.Lost(),
         call_inputs.HangUpAsked(),
+        *(call_inputs.SoundAsked(sound, is_on) for sound in get_args(Sound) for is_on in (True, False)),
+        *(call_inputs.MuteAsked(direction, is_on) for direction in get_args(Direction) for is_on in (True, False)),
         Delete(),
         *(
             call_inputs.Begin(turn, ACTION, doing)
@@ -86,6 +92,8 @@ def call_told(calls: Calls) -> list[Any]:
                 call_inputs.Speaks("hi", digits_handle="next", is_async=True),
                 call_inputs.Echoes(),
                 call_inputs.Listens(),
+                call_inputs.Sends("1", 100, 0),
+                call_inputs.Mutes(),
                 call_inputs.HangsUp("busy"),
             )
         ),

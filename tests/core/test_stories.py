@@ -88,6 +88,17 @@ TALKING = read_actions(
 )
 
 
+def check_controls(story: Story) -> None:
+    """What is shown to be on is on."""
+    for _, call_id in story.open_calls():
+        state = story.calls.state("call", call_id)
+        leg, metadata = story.asterisk.legs[state.channel_id], state.call.metadata
+        muted = {"in", "out"} if state.call.mute_direction == "both" else {state.call.mute_direction} - {""}
+        assert set(leg.muted) == muted | ({"in"} if "hold" in metadata else set())
+        music = "music" if {"hold", "moh"} & set(metadata) else ""
+        assert leg.heard == ("silence" if "silence" in metadata else music)
+
+
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.integers(0, 2**32), st.integers(0, 300), st.sampled_from([0.05, 0.15, 0.4]), st.sampled_from([GREETING, TALKING])
@@ -117,6 +128,7 @@ def test_when_all_goes_well_every_call_is_answered_greeted_and_hears_itself(seed
     story.settle()
     assert story.open_calls()
     check_alive(story)
+    check_controls(story)
     assert all(story.asterisk.is_echoing(channel_id) for channel_id in story.asterisk.callers())
     assert story.calls.types("call/").count("call_answered") == story.caller_count
     assert sum(story.asterisk.play_counts.values()) == story.caller_count

@@ -10,9 +10,10 @@ _SDP = """      v=0
       s=-
       c=IN IP4 [local_ip]
       t=0 0
-      m=audio [rtp_port] RTP/AVP 0
+      m=audio [rtp_port] RTP/AVP 0 101
       a=rtpmap:0 PCMU/8000
       a=ptime:20
+      a=rtpmap:101 telephone-event/8000
       a=sendrecv
 """
 _TO_TAG = "[peer_tag_param]"

@@ -4,20 +4,36 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from offhook.domain.inputs.call import Answers, Doing, Echoes, HangsUp, Listens, Plays, Speaks, Waits
+from offhook.domain.inputs.call import (
+    Answers,
+    Doing,
+    Echoes,
+    HangsUp,
+    Listens,
+    Mutes,
+    Plays,
+    Sends,
+    Speaks,
+    Waits,
+)
 from offhook.flows.options import (
     Answer,
+    Beep,
     Block,
     DigitsReceive,
+    DigitsSend,
     Echo,
     Fetch,
     Hangup,
+    Mute,
     Option,
     Play,
     Sleep,
     Talk,
     WebhookSend,
 )
+
+_BEEP = "sound:beep"
 
 
 def doing_of(option: Option) -> Doing | None:
@@ -29,10 +45,16 @@ def doing_of(option: Option) -> Doing | None:
             return Plays(tuple(stream_urls))
         case Talk():
             return Speaks(option.text, option.language, option.voice_id, option.digits_handle, option.is_async)
+        case Beep():
+            return Plays((_BEEP,))
         case Echo():
             return Echoes()
         case DigitsReceive():
             return Listens()
+        case DigitsSend(digits=digits, duration=duration, interval=interval):
+            return Sends(digits, duration, interval)
+        case Mute():
+            return Mutes()
         case Hangup(reason=reason):
             return HangsUp(reason)
         case Sleep() | Block() | Fetch() | WebhookSend(sync=True):

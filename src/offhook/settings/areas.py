@@ -218,6 +218,10 @@ class SwitchArea(msgspec.Struct, frozen=True):
         timedelta,
         Declared("duration", "15m", span("0s", "1d"), "The same while the phone has put the call on hold; 0s: never."),
     ]
+    max_call_time: Annotated[
+        timedelta,
+        Declared("duration", "1h", span("1s", "7d"), "How long a call may last, from its very beginning."),
+    ]
     ring_time: Annotated[timedelta, Declared("duration", "2s", span("0s", "2m"), "Retired: the flow Greeting says it.")]
     greeting: Annotated[str, Declared("sound", "hello-world", str, "Retired: the flow Greeting says it.")]
     asterisk_url: Annotated[

@@ -21,7 +21,7 @@ import structlog
 from offhook.domain.catalogue.call import Call
 from offhook.domain.errors import UnavailableError
 from offhook.domain.ids import new_uuid
-from offhook.domain.inputs.call import KIND, Arrived, HangUpAsked, Lost
+from offhook.domain.inputs.call import KIND, Arrived, Control, HangUpAsked, Lost
 from offhook.domain.step import Tell, Unavailable
 from offhook.domain.switch.commands import HangUp, HangUpCause
 from offhook.domain.switch.inputs import Channel, ChannelArrived, SwitchConnected, SwitchInput, SwitchLost
@@ -37,7 +37,7 @@ from offhook.switch.port import Switch
 from offhook.telephony.live_calls import LiveCalls
 from offhook.telephony.numbers import NoRoute, Route
 from offhook.telephony.reconcile import reconcile
-from offhook.telephony.requests import delete, hang_up
+from offhook.telephony.requests import control, delete, hang_up
 from offhook.telephony.settings import CallSettings
 
 log = structlog.get_logger()
@@ -144,6 +144,10 @@ class CallService(Service):
         """
         return await hang_up(self._runner, customer_id, call_id)
 
+    async def control(self, customer_id: str, call_id: str, asked: Control) -> None:
+        """Turn something on or off. Raises NotFoundError, ConflictError, UnavailableError."""
+        await control(self._runner, customer_id, call_id, asked)
+
     async def delete(self, customer_id: str, call_id: str) -> Call:
         """Hang a call up if it is not over, and hide it. Raises NotFoundError, ConflictError, UnavailableError."""
         return await delete(self._runner, customer_id, call_id)
@@ -245,6 +249,7 @@ class CallService(Service):
             flow_id=route.flow_id,
             on_complete_flow_id=route.on_complete_flow_id,
             number=route.number,
+            max_time=self._settings.max_call_time,
         )
         self._runner.tell(Tell(KIND, call_id, arrived), at=at)
         for told, heard_at in waiting:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from offhook.domain.catalogue.call import Call
-from offhook.domain.inputs.call import KIND, Lost
+from offhook.domain.inputs.call import KIND, Control, Lost
 from offhook.domain.step import Tell
 from offhook.running.lanes import Lanes
 from offhook.running.runner import Runner
 from offhook.running.timers import Timers
 from offhook.store.commit.unit import Unit
 from offhook.store.store import Store
-from offhook.telephony.requests import delete, hang_up
+from offhook.telephony.requests import control, delete, hang_up
 
 _AT_ONCE = 200
 
@@ -26,6 +26,10 @@ class NoCalls:
     async def hang_up(self, customer_id: str, call_id: str) -> Call:
         """The call as it ended. Raises NotFoundError, and UnavailableError if the database cannot be written."""
         return await hang_up(self._runner, customer_id, call_id)
+
+    async def control(self, customer_id: str, call_id: str, asked: Control) -> None:
+        """None is in progress. Raises NotFoundError, ConflictError."""
+        await control(self._runner, customer_id, call_id, asked)
 
     async def delete(self, customer_id: str, call_id: str) -> Call:
         """Hide a call. Raises NotFoundError, ConflictError, UnavailableError."""

@@ -17,6 +17,7 @@ from offhook.domain.delivery.delivery_log import LoggedAttempt, LoggedDelivery
 from offhook.domain.delivery.health import Health
 from offhook.domain.events.publication import Publication, PublishLimits
 from offhook.domain.events.replay import Replay
+from offhook.domain.inputs.call import Control
 from offhook.store.store import Store
 from offhook.telephony.flows import Flows
 from offhook.telephony.numbers import Numbers
@@ -31,6 +32,10 @@ class CallControl(Protocol):
 
     async def hang_up(self, customer_id: str, call_id: str) -> Call:
         """Hang a call up; the call. Raises NotFoundError, ConflictError, UnavailableError."""
+        ...
+
+    async def control(self, customer_id: str, call_id: str, asked: Control) -> None:
+        """Turn something of a call's on or off. Raises as `hang_up`."""
         ...
 
     async def delete(self, customer_id: str, call_id: str) -> Call:

@@ -14,7 +14,10 @@ from offhook.store.commit.port import Document
 
 KINDS: tuple[type[SwitchCommand], ...] = get_args(SwitchCommand)
 SAMPLES: dict[str, Any] = {
+    "direction": "in",
+    "duration_ms": 250,
     "endpoint": "echo",
+    "interval_ms": 100,
     "media": ("sound:hello-world",),
     "spy": "in",
     "thing": "channel",
@@ -37,7 +40,7 @@ def test_every_command_is_in_the_union() -> None:
 
 def test_what_hurts_when_done_twice_is_marked_and_what_cannot_be_repeated_is_looked_for() -> None:
     by_policy = {policy: {kind.__name__ for kind in KINDS if kind.policy is policy} for policy in Policy}
-    assert by_policy[Policy.MARK] == {"Dial", "Play"}
+    assert by_policy[Policy.MARK] == {"Dial", "Play", "SendDigits"}
     assert by_policy[Policy.LOOK] == {"Snoop"}
 
 

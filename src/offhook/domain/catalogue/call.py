@@ -31,7 +31,10 @@ class Call(Owned, frozen=True, kw_only=True):
         Meta(description="How far the call is."),
     ]
     action: Annotated[Action, Meta(description="The step of the flow it is at.")]
-    metadata: Annotated[dict[str, Any], Meta(description="Settings of this call.")]
+    metadata: Annotated[
+        dict[str, Any],
+        Meta(description="What is on: `hold`, `moh` and `silence` by our side, `remote_hold` by the phone."),
+    ]
     direction: Annotated[Literal["incoming", "outgoing"], Meta(description="Seen from Offhook.")]
     mute_direction: Annotated[Literal["", "in", "out", "both"], Meta(description="Which way is muted.")] = ""
     hangup_by: Annotated[Literal["", "remote", "local"], Meta(description="Which side hung up; empty before that.")] = (

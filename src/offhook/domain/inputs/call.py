@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Literal
 
 import msgspec
@@ -15,7 +16,7 @@ KIND = "call"
 
 class Arrived(msgspec.Struct, frozen=True):
     """Makes a call of a caller of `customer_id`'s `number` ("": as it was dialled); `actions` are the flow that it
-    runs."""
+    runs. It is ended after `max_time`."""
 
     id: str
     customer_id: str
@@ -24,6 +25,7 @@ class Arrived(msgspec.Struct, frozen=True):
     flow_id: str = NIL_UUID
     on_complete_flow_id: str = NIL_UUID
     number: str = ""
+    max_time: timedelta = timedelta(hours=1)
 
 
 class Present(msgspec.Struct, frozen=True):
@@ -40,6 +42,25 @@ class Lost(msgspec.Struct, frozen=True):
 
 class HangUpAsked(msgspec.Struct, frozen=True):
     """Somebody on our side wants the call to end."""
+
+
+class SoundAsked(msgspec.Struct, frozen=True):
+    """Somebody on our side wants the phone to be on hold, or to hear music or silence; or no longer."""
+
+    sound: Literal["hold", "moh", "silence"]
+    is_on: bool
+
+
+class MuteAsked(msgspec.Struct, frozen=True):
+    """Somebody on our side wants nothing that the call says to be heard (`in`), or it to hear nothing (`out`), or
+    `both`; or no longer."""
+
+    direction: Literal["in", "out", "both"]
+    is_on: bool
+
+
+Control = SoundAsked | MuteAsked
+"""What is asked of a call that both sides are talking on."""
 
 
 class Waits(msgspec.Struct, frozen=True, tag="waits"):
@@ -75,13 +96,25 @@ class Listens(msgspec.Struct, frozen=True, tag="listens"):
     """Digits are awaited, answered first; `activeflow.Listening` is told back, and the flow knows the end."""
 
 
+class Sends(msgspec.Struct, frozen=True, tag="sends"):
+    """The far end is sent digits, answered first; as `switch_commands.SendDigits`."""
+
+    digits: str
+    duration_ms: int
+    interval_ms: int
+
+
+class Mutes(msgspec.Struct, frozen=True, tag="mutes"):
+    """The call is muted both ways, and the flow goes on."""
+
+
 class HangsUp(msgspec.Struct, frozen=True, tag="hangs_up"):
     """The call is ended, with this reason if one is given."""
 
     reason: str = ""
 
 
-Doing = Waits | Answers | Plays | Speaks | Echoes | Listens | HangsUp
+Doing = Waits | Answers | Plays | Speaks | Echoes | Listens | Sends | Mutes | HangsUp
 """What an action is to the channel."""
 
 

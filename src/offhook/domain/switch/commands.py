@@ -103,6 +103,69 @@ class StopPlayback(ToSwitch, frozen=True, kw_only=True, tag="stop_playback"):
     playback_id: str
 
 
+class SendDigits(ToSwitch, frozen=True, kw_only=True, tag="send_digits"):
+    """Send digits to the far end, one after another; nobody tells their end. A second time would send them twice."""
+
+    policy = Policy.MARK
+
+    digits: str
+    duration_ms: int
+    interval_ms: int
+
+
+class Mute(ToSwitch, frozen=True, kw_only=True, tag="mute"):
+    """Let nothing through that the far end says (`in`), or nothing that it hears (`out`). The switch tells nothing of
+    this, nor of the next seven."""
+
+    policy = Policy.AGAIN
+
+    direction: Literal["in", "out"]
+
+
+class Unmute(ToSwitch, frozen=True, kw_only=True, tag="unmute"):
+    """The contrary, one direction at a time."""
+
+    policy = Policy.AGAIN
+
+    direction: Literal["in", "out"]
+
+
+class Hold(ToSwitch, frozen=True, kw_only=True, tag="hold"):
+    """Tell the phone that it is on hold, and play music to it. What it says is still heard."""
+
+    policy = Policy.AGAIN
+
+
+class Unhold(ToSwitch, frozen=True, kw_only=True, tag="unhold"):
+    """End that, and whatever else is played without an end."""
+
+    policy = Policy.AGAIN
+
+
+class StartMusic(ToSwitch, frozen=True, kw_only=True, tag="start_music"):
+    """Play music, in the place of silence."""
+
+    policy = Policy.AGAIN
+
+
+class StopMusic(ToSwitch, frozen=True, kw_only=True, tag="stop_music"):
+    """End it, and whatever else is played without an end."""
+
+    policy = Policy.AGAIN
+
+
+class StartSilence(ToSwitch, frozen=True, kw_only=True, tag="start_silence"):
+    """Send silence, in the place of music."""
+
+    policy = Policy.AGAIN
+
+
+class StopSilence(ToSwitch, frozen=True, kw_only=True, tag="stop_silence"):
+    """End it."""
+
+    policy = Policy.AGAIN
+
+
 class CreateBridge(ToSwitch, frozen=True, kw_only=True, tag="create_bridge"):
     """Make a bridge that mixes what is said."""
 
@@ -182,6 +245,15 @@ SwitchCommand = (
     | Dial
     | Play
     | StopPlayback
+    | SendDigits
+    | Mute
+    | Unmute
+    | Hold
+    | Unhold
+    | StartMusic
+    | StopMusic
+    | StartSilence
+    | StopSilence
     | CreateBridge
     | AddToBridge
     | RemoveFromBridge

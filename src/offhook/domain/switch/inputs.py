@@ -75,6 +75,20 @@ class DigitReceived(msgspec.Struct, frozen=True):
     digit: str
 
 
+class ChannelHeld(msgspec.Struct, frozen=True):
+    """The phone has put us on hold."""
+
+    switch: str
+    channel_id: str
+
+
+class ChannelUnheld(msgspec.Struct, frozen=True):
+    """It takes the call up again."""
+
+    switch: str
+    channel_id: str
+
+
 class SwitchConnected(msgspec.Struct, frozen=True):
     """The switch can be reached, at first or again.
 
@@ -102,6 +116,8 @@ SwitchInput = (
     | ChannelGone
     | PlaybackFinished
     | DigitReceived
+    | ChannelHeld
+    | ChannelUnheld
     | SwitchConnected
     | SwitchLost
 )

@@ -8,7 +8,8 @@ answered call has it answered first, and is then shown by `call_answered`; any o
 A thing that is not found is no end of a call. Only its own channel's end is: told by the switch, or found by asking
 for just that channel (`CallDraft.ask`), which is done whenever there is doubt.
 
-The moves are in `call_moves`, what is made of a command's end in `call_outcomes`, echo in `echo`.
+The moves are in `call_moves`, what is made of a command's end in `call_outcomes`, echo in `echo`, what is turned on and
+off in `controls`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,18 @@ from offhook.domain.catalogue.call import Call
 from offhook.domain.catalogue.fields import NO_ACTION
 from offhook.domain.ids import NIL_UUID
 from offhook.domain.inputs import activeflow
-from offhook.domain.inputs.call import KIND, Arrived, Begin, FlowEnded, HangUpAsked, Lost, Present
+from offhook.domain.inputs.call import (
+    KIND,
+    Arrived,
+    Begin,
+    Control,
+    FlowEnded,
+    HangUpAsked,
+    Lost,
+    MuteAsked,
+    Present,
+    SoundAsked,
+)
 from offhook.domain.noun import Noun
 from offhook.domain.step import Broken, Delete, Due, Ended, Refusal, Step, made_id
 from offhook.domain.switch.commands import Find, Follow, Ring
@@ -29,25 +41,36 @@ from offhook.domain.switch.inputs import (
     ChannelAnswered,
     ChannelEntered,
     ChannelGone,
+    ChannelHeld,
     ChannelRinging,
+    ChannelUnheld,
     DigitReceived,
     PlaybackFinished,
 )
-from offhook.domain.telephony import echo, talk
+from offhook.domain.telephony import controls, echo, talk
 from offhook.domain.telephony.address import address_of
-from offhook.domain.telephony.call_moves import begin, end, fail, over, ring, up
+from offhook.domain.telephony.call_moves import begin, end, fail, over, ring, time_out, up
 from offhook.domain.telephony.call_outcomes import ended
-from offhook.domain.telephony.call_state import Answering, CallDraft, CallState, Echoing, Playing, Timer
+from offhook.domain.telephony.call_state import Answering, CallDraft, CallState, Echoing, Playing, Sending, Timer
 from offhook.domain.telephony.call_variables import variables_of
 from offhook.domain.telephony.hangup_reason import hangup_reason
 from offhook.domain.times import rfc3339
 
 Heard = (
-    ChannelEntered | ChannelRinging | ChannelAnswered | ChannelGone | PlaybackFinished | DigitReceived | Present | Lost
+    ChannelEntered
+    | ChannelRinging
+    | ChannelAnswered
+    | ChannelGone
+    | ChannelHeld
+    | ChannelUnheld
+    | PlaybackFinished
+    | DigitReceived
+    | Present
+    | Lost
 )
 """What is said of the call's channels."""
 
-Input = Arrived | Heard | HangUpAsked | Delete | Begin | FlowEnded | Ended | Due
+Input = Arrived | Heard | HangUpAsked | Control | Delete | Begin | FlowEnded | Ended | Due
 """What a call can be told."""
 
 # A playback fails when its channel ends, and that is told only afterwards.
@@ -63,6 +86,8 @@ def decide(state: CallState | None, told: Input, now: datetime) -> Step[CallStat
     match told:
         case HangUpAsked():
             end(draft)
+        case SoundAsked() | MuteAsked():
+            controls.control(draft, told)
         case Delete():
             return _deleted(draft)
         case Begin():
@@ -147,15 +172,16 @@ def _arrived(told: Arrived, now: datetime) -> Step[CallState]:
     )
     draft.command(Follow)
     draft.command(Ring)
+    draft.timers[Timer.LONGEST] = now + told.max_time
     return draft.step()
 
 
 def _hear(draft: CallDraft, told: Heard) -> None:
     state = draft.state
     match told:
-        case ChannelAnswered(channel_id=channel_id):
-            if channel_id == state.channel_id:
-                up(draft)
+        case ChannelAnswered() | ChannelHeld() | ChannelUnheld() | DigitReceived():
+            if told.channel_id == state.channel_id:
+                _hear_own(draft, told)
         case ChannelEntered(channel_id=channel_id):
             if isinstance(state.work, Echoing) and channel_id == state.work.channel_id and not state.is_ending:
                 echo.entered(draft, state.work)
@@ -165,14 +191,24 @@ def _hear(draft: CallDraft, told: Heard) -> None:
             _channel_gone(draft, told)
         case PlaybackFinished():
             _playback_finished(draft, told)
-        case DigitReceived(channel_id=channel_id, digit=digit):
-            if channel_id == state.channel_id and not state.is_ending:
-                draft.tell_flow(activeflow.Typed(digit))
-                talk.typed(draft)
         case Present(is_up=is_up, created=created):
             _present(draft, created, is_up=is_up)
         case Lost():
             fail(draft, by="remote")
+        case _:
+            assert_never(told)
+
+
+def _hear_own(draft: CallDraft, told: ChannelAnswered | ChannelHeld | ChannelUnheld | DigitReceived) -> None:
+    match told:
+        case ChannelAnswered():
+            up(draft)
+        case ChannelHeld() | ChannelUnheld():
+            controls.held(draft, is_held=isinstance(told, ChannelHeld))
+        case DigitReceived(digit=digit):
+            if not draft.state.is_ending:
+                draft.tell_flow(activeflow.Typed(digit))
+                talk.typed(draft)
         case _:
             assert_never(told)
 
@@ -186,10 +222,13 @@ def _channel_gone(draft: CallDraft, told: ChannelGone) -> None:
 
 
 def _playback_finished(draft: CallDraft, told: PlaybackFinished) -> None:
-    work, beside = draft.state.work, draft.state.beside
-    if beside is not None and beside.playback_id == told.playback_id:
+    if draft.state.beside is not None and draft.state.beside.playback_id == told.playback_id:
         draft.change(beside=None)
-    if not isinstance(work, Playing) or work.playback_id != told.playback_id or draft.state.is_ending:
+    if draft.state.is_ending:
+        return
+    controls.resume(draft)
+    work = draft.state.work
+    if not isinstance(work, Playing) or work.playback_id != told.playback_id:
         return
     if told.has_failed:
         draft.timers[Timer.SILENT] = draft.now + _GRACE
@@ -226,11 +265,13 @@ def _due(draft: CallDraft, name: str) -> None:
         case _ if draft.state.is_ending:
             pass
         case Timer.GO_ON:
-            if isinstance(work, Answering):
+            if isinstance(work, Answering | Sending):
                 draft.finish(work.turn)
         case Timer.SILENT:
             if isinstance(work, Playing):
                 draft.finish(work.turn, "The sound could not be played.")
+        case Timer.LONGEST:
+            time_out(draft)
         case Timer.FOLLOW:
             draft.command(Follow)
         case Timer.ECHO:

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import assert_never
 
 from offhook.domain.inputs import activeflow
-from offhook.domain.inputs.call import Answers, Begin, Doing, Echoes, HangsUp, Listens, Plays, Speaks, Waits
-from offhook.domain.switch.commands import Answer, HangUp, Play, StopPlayback
-from offhook.domain.telephony import echo, talk
-from offhook.domain.telephony.call_state import Answering, CallDraft, Echoing, Playing, Timer
+from offhook.domain.inputs.call import (
+    Answers,
+    Begin,
+    Doing,
+    Echoes,
+    HangsUp,
+    Listens,
+    Mutes,
+    Plays,
+    Sends,
+    Speaks,
+    Waits,
+)
+from offhook.domain.switch.commands import Answer, HangUp, Play, SendDigits, StopPlayback
+from offhook.domain.telephony import controls, echo, talk
+from offhook.domain.telephony.call_state import Answering, CallDraft, Echoing, Playing, Sending, Timer
 from offhook.domain.telephony.hangup_reason import hang_up_cause, hangup_reason
 from offhook.domain.times import rfc3339
+
+# Before the first digit the switch waits for 100 ms (measured), and the last one must be out before a hang-up.
+_DIGITS_LEAD = timedelta(milliseconds=200)
 
 
 def go(draft: CallDraft) -> None:
@@ -41,13 +57,15 @@ def begin(draft: CallDraft, told: Begin) -> None:
     """The flow has come to an action."""
     _leave(draft)
     draft.show(action=told.action)
+    if isinstance(told.doing, Mutes):
+        controls.mute(draft, "both")
     status = draft.state.call.status
     if status == "dialing" and draft.state.has_rung:
         ring(draft)
     if draft.state.is_up and status != "progressing":
         _answered(draft)
     # Of the others `call_answered` will show it; an answered call's `answer` is a step that nobody sees.
-    is_update = isinstance(told.doing, Waits | HangsUp) or (
+    is_update = isinstance(told.doing, Waits | Mutes | HangsUp) or (
         status == "progressing" and not isinstance(told.doing, Answers)
     )
     if is_update and draft.state.call.status == status:
@@ -68,6 +86,13 @@ def end(draft: CallDraft, reason: str = "") -> None:
     draft.tell_customer("call_updated")
     draft.change(wanted_reason=reason)
     draft.command(HangUp, cause=hang_up_cause(reason))
+    draft.tell_flow(activeflow.Halt())
+
+
+def time_out(draft: CallDraft) -> None:
+    """It has lasted for too long. Its status stays until it is over."""
+    draft.change(wanted_reason="timeout")
+    draft.command(HangUp)
     draft.tell_flow(activeflow.Halt())
 
 
@@ -104,14 +129,14 @@ def _answered(draft: CallDraft) -> None:
 
 
 def _carry_out(draft: CallDraft, turn: int, doing: Doing) -> None:
-    if not isinstance(doing, Waits | HangsUp) and draft.state.call.status != "progressing":
+    if not isinstance(doing, Waits | Mutes | HangsUp) and draft.state.call.status != "progressing":
         draft.change(work=Answering(turn, doing))
         draft.command(Answer)
         return
     match doing:
         case Waits():
             pass
-        case Answers():
+        case Answers() | Mutes():
             draft.finish(turn)
         case Plays(media=media):
             talk.hush(draft)
@@ -127,10 +152,18 @@ def _carry_out(draft: CallDraft, turn: int, doing: Doing) -> None:
         case Listens():
             draft.rest()
             draft.tell_flow(activeflow.Listening(turn, draft.state.call.status))
+        case Sends():
+            _send(draft, turn, doing)
         case HangsUp(reason=reason):
             end(draft, reason)
         case _:
             assert_never(doing)
+
+
+def _send(draft: CallDraft, turn: int, doing: Sends) -> None:
+    draft.command(SendDigits, digits=doing.digits, duration_ms=doing.duration_ms, interval_ms=doing.interval_ms)
+    each = timedelta(milliseconds=doing.duration_ms + doing.interval_ms)
+    draft.change(work=Sending(turn, draft.commands[-1].id, len(doing.digits) * each + _DIGITS_LEAD))
 
 
 def _leave(draft: CallDraft) -> None:

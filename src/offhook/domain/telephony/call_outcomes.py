@@ -10,11 +10,28 @@ from datetime import timedelta
 from msgspec.structs import replace
 
 from offhook.domain.speech import Speak
-from offhook.domain.step import Absent, Command, Done, Outcome, Refused, Superseded
-from offhook.domain.switch.commands import Answer, Find, Follow, HangUp, Play, Ring, ToSwitch
+from offhook.domain.step import Absent, Command, Done, Outcome, Refused, Superseded, Unknown
+from offhook.domain.switch.commands import (
+    Answer,
+    Find,
+    Follow,
+    HangUp,
+    Hold,
+    Mute,
+    Play,
+    Ring,
+    SendDigits,
+    StartMusic,
+    StartSilence,
+    StopMusic,
+    StopSilence,
+    ToSwitch,
+    Unhold,
+    Unmute,
+)
 from offhook.domain.telephony import echo, talk
 from offhook.domain.telephony.call_moves import go, over
-from offhook.domain.telephony.call_state import Answering, CallDraft, Echoing, Playing, Timer
+from offhook.domain.telephony.call_state import Answering, CallDraft, Echoing, Playing, Sending, Timer
 from offhook.domain.telephony.hangup_reason import hangup_reason
 
 _FOLLOW_AGAIN = timedelta(seconds=2)
@@ -31,6 +48,16 @@ def ended(draft: CallDraft, command: Command, outcome: Outcome) -> None:
                 draft.ask_later()
         case _ if draft.state.is_ending or isinstance(outcome, Superseded):
             pass
+        case Speak():
+            talk.spoken(draft, command, outcome)
+        case ToSwitch():
+            _done_at_switch(draft, command, outcome)
+        case _:
+            pass
+
+
+def _done_at_switch(draft: CallDraft, command: ToSwitch, outcome: Outcome) -> None:
+    match command:
         case Follow():
             _followed(draft, outcome)
         case Ring():
@@ -39,12 +66,18 @@ def ended(draft: CallDraft, command: Command, outcome: Outcome) -> None:
             _answer_ended(draft, outcome)
         case Play(playback_id=playback_id):
             _play_ended(draft, playback_id, outcome)
-        case Speak():
-            talk.spoken(draft, command, outcome)
-        case ToSwitch() if isinstance(draft.state.work, Echoing):
-            echo.ended(draft, draft.state.work, command, outcome)
+        case SendDigits():
+            _digits_sent(draft, command, outcome)
+        case Mute() | Unmute() | Hold() | Unhold() | StartMusic() | StopMusic() | StartSilence() | StopSilence():
+            _turned(draft, outcome)
         case _:
-            pass
+            if isinstance(draft.state.work, Echoing):
+                echo.ended(draft, draft.state.work, command, outcome)
+
+
+def _turned(draft: CallDraft, outcome: Outcome) -> None:
+    if isinstance(outcome, Absent):
+        draft.ask()
 
 
 def _followed(draft: CallDraft, outcome: Outcome) -> None:
@@ -88,6 +121,22 @@ def _play_ended(draft: CallDraft, playback_id: str, outcome: Outcome) -> None:
         draft.finish(work.turn, outcome.reason if isinstance(outcome, Refused) else "")
 
 
+def _digits_sent(draft: CallDraft, command: SendDigits, outcome: Outcome) -> None:
+    work = draft.state.work
+    if not isinstance(work, Sending) or work.command_id != command.id:
+        return
+    match outcome:
+        case Done():
+            draft.timers[Timer.GO_ON] = draft.now + work.takes
+        case Absent():
+            draft.ask(is_troubled=True)
+        case Unknown():
+            # Better to miss digits than to send them twice.
+            draft.finish(work.turn)
+        case _:
+            draft.finish(work.turn, "The digits could not be sent.")
+
+
 def _found(draft: CallDraft, command: Find, outcome: Outcome) -> None:
     work = draft.state.work
     match command.thing, outcome:
@@ -113,7 +162,7 @@ def _still_there(draft: CallDraft) -> None:
         draft.command(HangUp)
     elif not state.is_troubled:
         pass
-    elif isinstance(work, Answering | Playing):
+    elif isinstance(work, Answering | Playing | Sending):
         draft.finish(work.turn)
     elif isinstance(work, Echoing):
         echo.again(draft, work)

@@ -16,7 +16,7 @@ from offhook.domain.catalogue.call import Call
 from offhook.domain.draft import Draft
 from offhook.domain.ids import NIL_UUID
 from offhook.domain.inputs import activeflow
-from offhook.domain.inputs.call import KIND, Answers, Echoes, Listens, Plays, Speaks
+from offhook.domain.inputs.call import KIND, Answers, Echoes, Listens, Plays, Sends, Speaks
 from offhook.domain.step import Tell, made_id
 from offhook.domain.switch.commands import Find, ToSwitch
 from offhook.domain.times import rfc3339
@@ -32,6 +32,7 @@ class Timer(StrEnum):
     GO_ON = "go_on"  # with the flow, in a commit of its own
     SILENT = "silent"  # a playback has failed
     ECHO = "echo"  # is not there yet
+    LONGEST = "longest"  # that a call may be
 
 
 class Idle(msgspec.Struct, frozen=True, tag="idle"):
@@ -42,7 +43,7 @@ class Answering(msgspec.Struct, frozen=True, tag="answering"):
     """The channel is being answered, for `doing`. `is_done`: the command has ended; the switch may not have said so."""
 
     turn: int
-    doing: Answers | Plays | Speaks | Echoes | Listens
+    doing: Answers | Plays | Speaks | Echoes | Listens | Sends
     is_done: bool = False
 
 
@@ -63,6 +64,14 @@ class Speaking(msgspec.Struct, frozen=True, tag="speaking"):
     is_async: bool
 
 
+class Sending(msgspec.Struct, frozen=True, tag="sending"):
+    """The far end is sent digits by that command; when it is done they take `takes`."""
+
+    turn: int
+    command_id: str
+    takes: timedelta
+
+
 class Echoing(msgspec.Struct, frozen=True, tag="echoing"):
     """A bridge of the caller and of a channel that sends back what it hears (`domain.telephony.echo`).
 
@@ -79,7 +88,7 @@ class Echoing(msgspec.Struct, frozen=True, tag="echoing"):
     joined_count: int = 0
 
 
-Work = Idle | Answering | Playing | Speaking | Echoing
+Work = Idle | Answering | Playing | Speaking | Sending | Echoing
 
 
 class CallState(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,8 +115,8 @@ class CallState(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_ending(self) -> bool:
-        """Whether we have commanded its end."""
-        return self.call.status in ("terminating", "canceling")
+        """Whether we have commanded its end. Of one that took too long the status does not show it."""
+        return self.call.status in ("terminating", "canceling") or self.wanted_reason != ""
 
     @property
     def channels(self) -> tuple[str, ...]:

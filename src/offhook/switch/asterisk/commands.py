@@ -30,14 +30,23 @@ from offhook.domain.switch.commands import (
     Find,
     Follow,
     HangUp,
+    Hold,
+    Mute,
     Play,
     Record,
     RemoveFromBridge,
     Ring,
+    SendDigits,
     Snoop,
+    StartMusic,
+    StartSilence,
+    StopMusic,
     StopPlayback,
     StopRecording,
+    StopSilence,
     SwitchCommand,
+    Unhold,
+    Unmute,
 )
 from offhook.switch.asterisk.answers import outcome_of, refused
 from offhook.switch.asterisk.ari import APPLICATION, AriAnswer, AriClient, AriUnreachableError, SwitchUnavailableError
@@ -57,6 +66,21 @@ _PLACES: Mapping[Thing, tuple[tuple[str, ...], ...]] = MappingProxyType(
         "recording": (("recordings", "live"), ("recordings", "stored")),
     }
 )
+
+
+_SWITCHES: Mapping[type, tuple[str, str]] = MappingProxyType(
+    {
+        Hold: ("POST", "hold"),
+        Unhold: ("DELETE", "hold"),
+        StartMusic: ("POST", "moh"),
+        StopMusic: ("DELETE", "moh"),
+        StartSilence: ("POST", "silence"),
+        StopSilence: ("DELETE", "silence"),
+        Mute: ("POST", "mute"),
+        Unmute: ("DELETE", "mute"),
+    }
+)
+"""What turns something of a channel's on or off. Asterisk does it when the playback that is under way has ended."""
 
 
 class AriCommands:
@@ -104,6 +128,12 @@ class AriCommands:
                 return await self._play(command)
             case StopPlayback():
                 return await self._do("playback", "DELETE", "playbacks", command.playback_id)
+            case SendDigits():
+                return await self._send_digits(command)
+            case Mute() | Unmute():
+                return await self._turn(command, direction=command.direction)
+            case Hold() | Unhold() | StartMusic() | StopMusic() | StartSilence() | StopSilence():
+                return await self._turn(command)
             case CreateBridge():
                 return await self._create_bridge(command.bridge_id)
             case AddToBridge():
@@ -139,15 +169,21 @@ class AriCommands:
                 return _found(await self._find("recording", command.recording_id))
             case Find():
                 return await self._find(command.thing, command.thing_id)
-            case Follow() | Ring() | Answer() | HangUp() | StopPlayback() | StopRecording():
+            case Follow() | Ring() | Answer() | HangUp() | StopPlayback() | StopRecording() | SendDigits():
                 return Unknown()
-            case AddToBridge() | RemoveFromBridge() | DestroyBridge():
+            case AddToBridge() | RemoveFromBridge() | DestroyBridge() | Mute() | Unmute():
+                return Unknown()
+            case Hold() | Unhold() | StartMusic() | StopMusic() | StartSilence() | StopSilence():
                 return Unknown()
             case _:
                 assert_never(command)
 
     async def _do(self, thing: Thing, method: str, *path: str) -> Outcome:
         return outcome_of(await self._ari.ask(method, *path), thing)
+
+    async def _turn(self, command: SwitchCommand, **query: str) -> Outcome:
+        method, what = _SWITCHES[type(command)]
+        return outcome_of(await self._ari.ask(method, "channels", command.channel_id, what, query=query), "channel")
 
     async def _find(self, thing: Thing, thing_id: str) -> Outcome:
         for place in _PLACES[thing]:
@@ -218,7 +254,13 @@ class AriCommands:
         path = ("channels", command.channel_id, "play", command.playback_id)
         return await self._once(command, *path, body={"media": list(command.media)})
 
-    async def _once(self, command: Dial | Play, *path: str, body: Mapping[str, Any]) -> Outcome:
+    async def _send_digits(self, command: SendDigits) -> Outcome:
+        # Without any pause Asterisk makes one of 100 ms. In a body: digits belong into no URL that somebody may log.
+        how = {"duration": command.duration_ms, "between": max(command.interval_ms, 1)}
+        path = ("channels", command.channel_id, "dtmf")
+        return await self._once(command, *path, body={"dtmf": command.digits, **how})
+
+    async def _once(self, command: Dial | Play | SendDigits, *path: str, body: Mapping[str, Any]) -> Outcome:
         try:
             answer = await self._ari.ask("POST", *path, body=body)
         except AriUnreachableError:
@@ -230,7 +272,7 @@ class AriCommands:
             return await self._look_for(command, str(answer.status))
         return _definite(answer, "channel")
 
-    async def _look_for(self, command: Dial | Play, error: str) -> Outcome:
+    async def _look_for(self, command: Dial | Play | SendDigits, error: str) -> Outcome:
         """It was sent, and nothing is known of it."""
         log.warning("asterisk.answer_lost", command=type(command).__name__, error=error)
         looked = await self.look(command)

@@ -17,7 +17,9 @@ from offhook.domain.switch.inputs import (
     ChannelArrived,
     ChannelEntered,
     ChannelGone,
+    ChannelHeld,
     ChannelRinging,
+    ChannelUnheld,
     DigitReceived,
     PlaybackFinished,
     SwitchInput,
@@ -37,7 +39,7 @@ OWN_CONTEXT = "offhook-call"
 
 EVENT_TYPES = (
     *("StasisStart", "ChannelStateChange", "PlaybackFinished", "ChannelDtmfReceived", "ChannelDestroyed"),
-    "ChannelUserevent",
+    *("ChannelHold", "ChannelUnhold", "ChannelUserevent"),
 )
 """The events that mean something to us; Asterisk need not send any other."""
 
@@ -55,6 +57,10 @@ def input_of(event: Mapping[str, Any], switch: str) -> SwitchInput | None:
             return _playback_finished(event["playback"], switch)
         case "ChannelDtmfReceived":
             return DigitReceived(switch, event["channel"]["id"], event["digit"])
+        case "ChannelHold":
+            return ChannelHeld(switch, event["channel"]["id"])
+        case "ChannelUnhold":
+            return ChannelUnheld(switch, event["channel"]["id"])
         case "ChannelDestroyed":
             return ChannelGone(switch, event["channel"]["id"], event["cause"], event.get("tech_cause", 0))
         case _:

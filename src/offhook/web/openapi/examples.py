@@ -30,6 +30,8 @@ EXAMPLES: dict[tuple[str, str], dict[str, Any]] = {
         "actions": [{"type": "variable_set", "option": {"key": "greeting", "value": "hello"}}, {"type": "stop"}],
         "variables": {"language": "en"},
     },
+    ("post", "/v1.0/calls/{call_id}/mute"): {"direction": "in"},
+    ("delete", "/v1.0/calls/{call_id}/mute"): {"direction": "in"},
     ("post", "/v1.0/flows"): {
         "name": "Greeting",
         "actions": [
