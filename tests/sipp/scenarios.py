@@ -78,6 +78,15 @@ _BYE = _request("BYE", 2, to_tag=_TO_TAG) + _receive(200)
 _ANSWERED = _receive(100, 180, 183, optional=True) + _receive(200) + _ACK
 
 
+def _reinvite(cseq: int, direction: str) -> str:
+    return (
+        _request("INVITE", cseq, to_tag=_TO_TAG, body=_SDP.replace("sendrecv", direction))
+        + _receive(100, optional=True)
+        + _receive(200)
+        + _request("ACK", cseq, to_tag=_TO_TAG)
+    )
+
+
 def _refused_with(code: int) -> str:
     return _INVITE + _receive(100, 180, 183, optional=True) + _receive(code)
 
@@ -120,12 +129,15 @@ SCENARIOS = {
     + '  <recv request="BYE" timeout="30000" />\n'
     + _OK,
     # Puts the call on hold (RFC 3264, 8.4), and vanishes.
-    "falls_silent_on_hold": _INVITE
+    "falls_silent_on_hold": _INVITE + _ANSWERED + _reinvite(2, "sendonly"),
+    # Puts the call on hold for a pause (-d), and takes it up again.
+    "holds_for_a_while": _INVITE
     + _ANSWERED
-    + _request("INVITE", 2, to_tag=_TO_TAG, body=_SDP.replace("sendrecv", "sendonly"))
-    + _receive(100, optional=True)
-    + _receive(200)
-    + _request("ACK", 2, to_tag=_TO_TAG),
+    + _reinvite(2, "sendonly")
+    + "  <pause />\n"
+    + _reinvite(3, "sendrecv")
+    + '  <recv request="BYE" timeout="30000" />\n'
+    + _OK,
     "subscribes_in_vain": _request("SUBSCRIBE", 1, headers="Event: presence\n      Expires: 600\n      ")
     + _receive(603),
     # Somebody who is called, rings for a pause (-d) and is busy.

@@ -82,19 +82,21 @@ class Stage:
         return [str(channel["id"]) for channel in (await self.ari.ask("GET", "channels")).content]
 
     @contextlib.asynccontextmanager
-    async def caller(self, folder: Path, scenario: str = "waits_for_bye") -> AsyncIterator[tuple[str, Phone]]:
+    async def caller(
+        self, folder: Path, scenario: str = "waits_for_bye", **how: Any
+    ) -> AsyncIterator[tuple[str, Phone]]:
         """Somebody who calls: the channel. Whoever is still there at the end is hung up."""
         seen = len(self.inputs)
-        async with phone(scenario, self._asterisk.sip, folder) as caller:
+        async with phone(scenario, self._asterisk.sip, folder, **how) as caller:
             await eventually(lambda: any(self._arrived(seen)), "somebody calls")
             (channel,) = self._arrived(seen)
             yield channel, caller
             await self.do(HangUp, channel)
 
     @contextlib.asynccontextmanager
-    async def answered(self, folder: Path) -> AsyncIterator[str]:
+    async def answered(self, folder: Path, **how: Any) -> AsyncIterator[str]:
         """A caller who was answered, and who has ended as it should at the end."""
-        async with self.caller(folder) as (channel, caller):
+        async with self.caller(folder, **how) as (channel, caller):
             await self.ari.ask("POST", "channels", channel, "answer")
             await self.sees("ChannelStateChange", channel)
             yield channel

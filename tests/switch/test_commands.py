@@ -25,14 +25,23 @@ from offhook.domain.switch.commands import (
     Follow,
     HangUp,
     HangUpCause,
+    Hold,
+    Mute,
     Play,
     Record,
     RemoveFromBridge,
     Ring,
+    SendDigits,
     Snoop,
+    StartMusic,
+    StartSilence,
+    StopMusic,
     StopPlayback,
     StopRecording,
+    StopSilence,
     SwitchCommand,
+    Unhold,
+    Unmute,
 )
 from offhook.domain.switch.inputs import (
     ChannelAnswered,
@@ -47,6 +56,7 @@ from offhook.switch.asterisk.commands import AriCommands
 from offhook.switch.asterisk.inputs import callers_in, created_in
 from tests.domain.switch.test_commands import KINDS, sample
 from tests.ports import free_port
+from tests.sipp.ear import listening
 from tests.sipp.phone import called_phone
 from tests.sipp.stage import SWITCH, Stage, command, staged
 from tests.sipp.switches import SharedAsterisk, eventually
@@ -133,6 +143,70 @@ async def test_a_prompt_is_cut_off(stage: Stage, tmp_path: Path) -> None:
         assert await stage.do(StopPlayback, channel, playback_id=playback) == Done()
         await stage.hears(PlaybackFinished(SWITCH, channel, playback))
         assert await stage.do(StopPlayback, channel, playback_id=playback) == Absent("playback")
+
+
+async def test_what_is_turned_on_or_off_may_be_twice_and_nothing_tells_it(stage: Stage, tmp_path: Path) -> None:
+    async with stage.answered(tmp_path) as channel:
+        seen = len(stage.events)
+        for kind in (Hold, Unhold, StartMusic, StopMusic, StartSilence, StopSilence):
+            assert await stage.twice(kind, channel) == DONE_TWICE
+        for kind in (Mute, Unmute):
+            for direction in ("in", "out"):
+                assert await stage.twice(kind, channel, direction=direction) == DONE_TWICE
+        await stage.beat(channel)
+        # Asterisk says only that music begins and ends.
+        rest = {event["type"] for event in stage.events[seen:]} - {"ChannelUserevent"}
+        assert rest <= {"ChannelVarset"}
+
+
+async def test_who_is_muted_and_on_hold_is_not_heard_by_the_other_side(stage: Stage, tmp_path: Path) -> None:
+    async with (
+        listening() as one,
+        listening() as other,
+        stage.answered(tmp_path / "one", rtp_port=one.port) as held,
+        stage.answered(tmp_path / "other", rtp_port=other.port) as free,
+    ):
+        bridge = new_uuid()
+        assert await stage.do(CreateBridge, held, bridge_id=bridge) == Done()
+        for channel in (held, free):
+            # So that each knows where to speak to.
+            assert await stage.do(Play, channel, playback_id=new_uuid(), media=HELLO) == Done()
+            assert await stage.do(AddToBridge, held, bridge_id=bridge, member_id=channel) == Done()
+        await one.says_until_heard(other)
+        assert await stage.do(Mute, held, direction="in") == await stage.do(Hold, held) == Done()
+        said = await one.says_in_vain()
+        assert await stage.do(Unhold, held) == await stage.do(Unmute, held, direction="in") == Done()
+        await one.says_until_heard(other)
+        assert said not in other.heard
+
+
+async def test_before_the_answer_a_channel_is_muted_as_well(stage: Stage, tmp_path: Path) -> None:
+    async with stage.caller(tmp_path, "refused_486") as (channel, _):
+        assert await stage.twice(Mute, channel, direction="in") == DONE_TWICE
+        await stage.do(HangUp, channel, cause=HangUpCause.BUSY)
+
+
+async def test_digits_are_sent_once_in_order_and_cannot_be_looked_for(stage: Stage, tmp_path: Path) -> None:
+    async with listening() as ear, stage.answered(tmp_path, rtp_port=ear.port) as channel:
+        digits = {"digits": "159#*0D", "duration_ms": 100, "interval_ms": 0}
+        assert await stage.do(SendDigits, channel, **digits) == Done()
+        assert await stage.look(SendDigits, channel, **digits) == Unknown()
+        await eventually(lambda: ear.digits == "159#*0D", "they are heard")
+
+
+async def test_digits_whose_answer_was_lost_are_never_repeated(
+    stage: Stage, asterisk: SharedAsterisk, tmp_path: Path
+) -> None:
+    async with (
+        listening() as ear,
+        stage.answered(tmp_path, rtp_port=ear.port) as channel,
+        losing_posts(asterisk.endpoint, is_passed_on=True) as endpoint,
+        AriClient(endpoint) as ari,
+    ):
+        digits = command(SendDigits, channel, digits="77", duration_ms=100, interval_ms=50)
+        assert await AriCommands(ari).carry_out(digits) == Unknown()
+        assert await stage.do(SendDigits, channel, digits="#", duration_ms=100, interval_ms=50) == Done()
+        await eventually(lambda: ear.digits == "77#", "each is heard once")
 
 
 async def test_a_channel_is_created_once(stage: Stage, tmp_path: Path) -> None:
@@ -366,7 +440,7 @@ async def test_whoever_stands_before_the_switch_can_make_it_unavailable_and_noth
     server = await asyncio.get_running_loop().create_server(web.Server(answer), "127.0.0.1", 0)
     endpoint = AriEndpoint(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/ari", "me", "word")
     async with server, AriClient(endpoint) as ari:
-        is_unknown = kind is Play and status > 500
+        is_unknown = kind in (Play, SendDigits) and status > 500
         assert await AriCommands(ari).carry_out(sample(kind)) == (Unknown() if is_unknown else undone(kind))
 
 

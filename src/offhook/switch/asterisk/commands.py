@@ -159,6 +159,9 @@ class AriCommands:
                 return await self._look_at_dialled(command.channel_id)
             case Play():
                 return _found(await self._find("playback", command.playback_id))
+            case SendDigits():
+                found = await self._find("channel", command.channel_id)
+                return Unknown() if found == Done() else found
             case Snoop():
                 return _found(await self._find("snoop", command.snoop_id))
             case Create():
@@ -169,7 +172,7 @@ class AriCommands:
                 return _found(await self._find("recording", command.recording_id))
             case Find():
                 return await self._find(command.thing, command.thing_id)
-            case Follow() | Ring() | Answer() | HangUp() | StopPlayback() | StopRecording() | SendDigits():
+            case Follow() | Ring() | Answer() | HangUp() | StopPlayback() | StopRecording():
                 return Unknown()
             case AddToBridge() | RemoveFromBridge() | DestroyBridge() | Mute() | Unmute():
                 return Unknown()
