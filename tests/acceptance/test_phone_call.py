@@ -238,3 +238,44 @@ def test_a_server_that_stood_still_for_ten_seconds_under_load_loses_no_call(
     wait_until(lambda: types(receiver).count("call_hungup") == types(receiver).count("call_created"), "all ends", 60)
     ends = [one.subject for one in arrivals(receiver) if one.type == "call_hungup"]
     assert len(ends) == len(set(ends)) > 10
+
+
+def test_what_a_live_call_can_be_asked_for(server: PhoneServer, receiver: Receiver, tmp_path: Path) -> None:
+    calling = server.dial(tmp_path, talk_s=30)
+    wait_until(lambda: types(receiver).count("call_updated") == 2, "it comes to the echo")
+    call_id = arrivals(receiver)[0].event["data"]["id"]
+    path = f"/v1.0/calls/{call_id}"
+    for what in ("hold", "moh", "silence"):
+        for method in ("POST", "POST", "DELETE", "DELETE", "POST"):
+            assert server.request(method, f"{path}/{what}") == (200, "")
+    assert server.ask("GET", path)["metadata"] == {"hold": True, "moh": True, "silence": True}
+    for method, body, muted in (
+        ("POST", {"direction": "out"}, "out"),
+        ("POST", None, "both"),
+        ("DELETE", {"direction": "out"}, "in"),
+        ("DELETE", {}, ""),
+    ):
+        assert server.request(method, f"{path}/mute", body) == (200, "")
+        assert server.ask("GET", path)["mute_direction"] == muted
+    assert server.ask("DELETE", path)["status"] == "terminating"
+    end = the_end(server, receiver)
+    assert calling.wait(40) is not None
+    assert end["tm_delete"] is not None
+    assert (end["hangup_by"], end["hangup_reason"]) == ("local", "normal")
+    assert types(receiver).count("call_updated") == 2 + 9 + 4 + 1
+    assert server.request("GET", path)[0] == 404
+    assert [call["id"] for call in server.ask("GET", "/v1.0/calls")["result"]] == []
+    for method, what in (("DELETE", ""), ("POST", "/hold"), ("DELETE", "/mute")):
+        status, answer = server.request(method, f"{path}{what}")
+        assert (status, answer["error"]["reason"]) == (409, "STATE_INVALID")
+
+
+def test_a_call_ends_when_it_lasts_longer_than_the_setting_says(tmp_path: Path, receiver: Receiver) -> None:
+    server = PhoneServer(tmp_path / "data")
+    server.environment["OFFHOOK_SWITCH__MAX_CALL_TIME"] = "2s"
+    server.start()
+    server.ask("PUT", "/v1.0/customer", {"webhook_uri": receiver.uri, "webhook_method": "POST"})
+    calling = server.dial(tmp_path, talk_s=30)
+    assert the_end(server, receiver)["hangup_reason"] == "timeout"
+    assert calling.wait(40) is not None
+    assert server.stop() == 0

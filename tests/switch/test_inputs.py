@@ -14,7 +14,9 @@ from offhook.domain.switch.inputs import (
     ChannelArrived,
     ChannelEntered,
     ChannelGone,
+    ChannelHeld,
     ChannelRinging,
+    ChannelUnheld,
     PlaybackFinished,
     SwitchInput,
 )
@@ -106,6 +108,12 @@ def test_no_event_that_means_something_is_filtered_out_at_the_source() -> None:
     for path in EVENTS.glob("*.jsonl"):
         for event in lines(path.stem, "ari"):
             assert input_of(event, SWITCH) is None or event["type"] in EVENT_TYPES
+
+
+def test_the_phones_own_hold() -> None:
+    channel = {"channel": {"id": "1795433561.0"}}
+    assert input_of({"type": "ChannelHold", **channel}, SWITCH) == ChannelHeld(SWITCH, "1795433561.0")
+    assert input_of({"type": "ChannelUnhold", **channel}, SWITCH) == ChannelUnheld(SWITCH, "1795433561.0")
 
 
 @pytest.mark.parametrize("args", [[], ["message"], ["Incoming"], ["echo "]])

@@ -160,6 +160,25 @@ BODIES: list[tuple[str, str, Any, int, str, str]] = [
     ("GET", "/v1.0/webhook_stats?seconds=x", None, 400, "INVALID_REQUEST_PARAMETER", "seconds"),
     ("GET", f"/v1.0/calls/{NIL}", None, 404, "CALL_NOT_FOUND", "id"),
     ("GET", "/v1.0/calls/nonsense", None, 400, "INVALID_ID", "id"),
+    ("DELETE", f"/v1.0/calls/{NIL}", None, 404, "CALL_NOT_FOUND", "id"),
+    *[
+        (method, f"/v1.0/calls/{call}/{what}", body, status, reason, "id")
+        for method in ("POST", "DELETE")
+        for what in ("hold", "mute", "moh", "silence")
+        for body in (None, {})
+        for call, status, reason in ((NIL, 404, "CALL_NOT_FOUND"), ("nonsense", 400, "INVALID_ID"))
+    ],
+    *[
+        (method, f"/v1.0/calls/{NIL}/mute", body, 400, "INVALID_ARGUMENT", field)
+        for method in ("POST", "DELETE")
+        for body, field in (
+            ({"direction": "up"}, "direction"),
+            ({"direction": ""}, "direction"),
+            ({"way": "in"}, "way"),
+            ([], "body"),
+        )
+    ],
+    ("POST", f"/v1.0/calls/{NIL}/mute", {"direction": "in"}, 404, "CALL_NOT_FOUND", "id"),
     *[
         ("GET", f"{path}?{name}={value}", None, 400, reason, name)
         for path in ("/v1.0/accesskeys", "/v1.0/agents", "/v1.0/customers", "/v1.0/deliveries", "/v1.0/calls")

@@ -114,8 +114,8 @@ class SendDigits(ToSwitch, frozen=True, kw_only=True, tag="send_digits"):
 
 
 class Mute(ToSwitch, frozen=True, kw_only=True, tag="mute"):
-    """Let nothing through that the far end says (`in`), or nothing that it hears (`out`). The switch tells nothing of
-    this, nor of the next seven."""
+    """Let nothing through that the far end says (`in`), or nothing that it hears (`out`). Like all that is turned on
+    and off here, it begins when what is played has been played to its end, and the switch tells nothing of it."""
 
     policy = Policy.AGAIN
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import msgspec
-from litestar import delete, get, post
+from litestar import MediaType, delete, get, post
 
 from offhook.domain.accounts.customer import MANAGERS
 from offhook.domain.catalogue.call import Call
@@ -91,49 +91,49 @@ async def hang_up(request: AnyRequest, call_id: str) -> Call:
     return await services_of(request).calls.hang_up(customer_id, checked_id(call_id))
 
 
-@post("/v1.0/calls/{call_id:str}/hold", status_code=200, tags=["calls"])
+@post("/v1.0/calls/{call_id:str}/hold", status_code=200, media_type=MediaType.TEXT, tags=["calls"])
 async def hold(request: AnyRequest, call_id: str) -> None:
     """Put a call on hold: it hears music, and is not heard. A prompt that is under way is played to its end first."""
     await _turn(request, call_id, SoundAsked("hold", is_on=True))
 
 
-@delete("/v1.0/calls/{call_id:str}/hold", status_code=200, tags=["calls"])
+@delete("/v1.0/calls/{call_id:str}/hold", status_code=200, media_type=MediaType.TEXT, tags=["calls"])
 async def unhold(request: AnyRequest, call_id: str) -> None:
     """Take a call off hold."""
     await _turn(request, call_id, SoundAsked("hold", is_on=False))
 
 
-@post("/v1.0/calls/{call_id:str}/moh", status_code=200, tags=["calls"])
+@post("/v1.0/calls/{call_id:str}/moh", status_code=200, media_type=MediaType.TEXT, tags=["calls"])
 async def start_music(request: AnyRequest, call_id: str) -> None:
     """Play music on hold to a call. A prompt that is under way is played to its end first."""
     await _turn(request, call_id, SoundAsked("moh", is_on=True))
 
 
-@delete("/v1.0/calls/{call_id:str}/moh", status_code=200, tags=["calls"])
+@delete("/v1.0/calls/{call_id:str}/moh", status_code=200, media_type=MediaType.TEXT, tags=["calls"])
 async def stop_music(request: AnyRequest, call_id: str) -> None:
     """End the music."""
     await _turn(request, call_id, SoundAsked("moh", is_on=False))
 
 
-@post("/v1.0/calls/{call_id:str}/silence", status_code=200, tags=["calls"])
+@post("/v1.0/calls/{call_id:str}/silence", status_code=200, media_type=MediaType.TEXT, tags=["calls"])
 async def start_silence(request: AnyRequest, call_id: str) -> None:
     """Send silence to a call, instead of music. A prompt that is under way is played to its end first."""
     await _turn(request, call_id, SoundAsked("silence", is_on=True))
 
 
-@delete("/v1.0/calls/{call_id:str}/silence", status_code=200, tags=["calls"])
+@delete("/v1.0/calls/{call_id:str}/silence", status_code=200, media_type=MediaType.TEXT, tags=["calls"])
 async def stop_silence(request: AnyRequest, call_id: str) -> None:
     """End the silence."""
     await _turn(request, call_id, SoundAsked("silence", is_on=False))
 
 
-@post("/v1.0/calls/{call_id:str}/mute", status_code=200, tags=["calls"])
+@post("/v1.0/calls/{call_id:str}/mute", status_code=200, media_type=MediaType.TEXT, tags=["calls"])
 async def mute(request: AnyRequest, call_id: str, data: Muting | None = None) -> None:
     """Mute a call: without a body both ways. A prompt that is under way is played to its end first."""
     await _turn(request, call_id, MuteAsked((data or _BOTH).direction, is_on=True))
 
 
-@delete("/v1.0/calls/{call_id:str}/mute", status_code=200, tags=["calls"])
+@delete("/v1.0/calls/{call_id:str}/mute", status_code=200, media_type=MediaType.TEXT, tags=["calls"])
 async def unmute(request: AnyRequest, call_id: str, data: Muting | None = None) -> None:
     """Unmute a call: without a body both ways."""
     await _turn(request, call_id, MuteAsked((data or _BOTH).direction, is_on=False))
