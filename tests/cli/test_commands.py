@@ -315,6 +315,7 @@ def test_the_doctor_finds_what_is_wrong(tmp_path: Path) -> None:
     assert findings["database"]["advice"]
     assert findings["disk"]["good"]
     assert findings["asterisk"]["good"]
+    assert findings["speech"]["good"]
 
 
 def test_the_doctor_only_warns_of_what_cannot_be_checked_offline(tmp_path: Path) -> None:

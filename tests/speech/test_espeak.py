@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import shutil
 import signal
+import subprocess
+import sys
 import wave
 from array import array
 from collections.abc import AsyncIterator
@@ -18,7 +21,7 @@ import pytest
 from offhook.node.unpacked import unpacked_folder
 from offhook.speech.espeak import MAX_PROCESSES, Espeak
 from offhook.speech.installation import SPEECH, data_folder, is_installed
-from offhook.speech.port import Failed, Made, Wanted
+from offhook.speech.port import REASONS, Failed, Made, Wanted
 from tests.sipp.switches import eventually
 
 ROOT = unpacked_folder(SPEECH)
@@ -218,6 +221,19 @@ async def test_a_process_knows_no_secret_and_ends_with_its_server(
         one.process.stdin.close()
         async with asyncio.timeout(20):
             assert await one.process.wait() == 0
+
+
+def test_the_server_itself_knows_nothing_of_sound() -> None:
+    lists = "import sys, offhook.app; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    known = subprocess.run([sys.executable, "-c", lists], capture_output=True, text=True, check=True).stdout.split()
+    assert "msgspec" in known
+    assert not {"numpy", "soxr"} & set(known)
+
+
+def test_the_operators_page_has_every_reason() -> None:
+    page = (Path(__file__).parents[2] / "docs/how-to/operate.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \|", page[page.index("## What callers are told") :], re.MULTILINE)
+    assert sorted(rows[1 : len(REASONS) + 1]) == sorted(REASONS)
 
 
 async def test_one_is_replaced_after_many_texts(tmp_path: Path) -> None:

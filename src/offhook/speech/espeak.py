@@ -127,8 +127,10 @@ class Espeak:
         self._all.discard(one)
         with contextlib.suppress(ValueError):
             self._free.remove(one)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(one.process.pid, signal.SIGKILL)
+        # One that is gone has no number any more, and what it started has nobody left to write to.
+        if one.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(one.process.pid, signal.SIGKILL)
         await one.process.wait()
 
 
