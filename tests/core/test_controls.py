@@ -172,6 +172,24 @@ def test_a_channel_that_is_not_found_when_it_is_muted_is_asked_for(kind: type) -
     assert calls.call.status == "hangup"
 
 
+def test_what_could_not_be_turned_on_or_off_is_so_later() -> None:
+    calls = talking()
+    turn(calls, "hold")
+    calls.end(Hold, Unavailable())
+    turn(calls, "silence")
+    calls.end_all()
+    calls.wait(timedelta(seconds=2))
+    assert done(calls) == ["Mute in", "Unmute out", "Hold", "StartSilence"]
+    turn(calls, "silence", is_on=False)
+    turn(calls, "hold", is_on=False)
+    calls.end(Unmute, Unavailable())
+    calls.end_all()
+    calls.wait(timedelta(seconds=2))
+    assert done(calls) == ["Unmute in", "Unmute out", "Unhold"]
+    calls.wait(timedelta(minutes=1))
+    assert done(calls) == []
+
+
 # The phone's own hold
 
 

@@ -8,6 +8,7 @@ from email.message import Message
 
 import pytest
 
+from offhook.domain.ids import NIL_UUID
 from tests.acceptance.receiver import Receiver
 from tests.acceptance.server import OffhookServer
 from tests.web.conftest import Person
@@ -90,6 +91,7 @@ def test_every_body_has_an_example_and_it_is_taken(server: OffhookServer, person
         "{customer}": person.customer["id"],
         "{flow_id}": flow["id"],
         "{number_id}": number["id"],
+        "{call_id}": NIL_UUID,
     }
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
@@ -103,6 +105,10 @@ def test_every_body_has_an_example_and_it_is_taken(server: OffhookServer, person
                 filled = filled.replace(place, str(value))
             token = server.token if path.startswith(("/v1.0/customers", "/v1.0/numbers")) else person.token
             status, answer = server.request(method.upper(), filled, example, token=token)
+            if "{call_id}" in path:
+                # There is none without a phone system: a body that was not taken would be a 400.
+                assert (status, answer["error"]["reason"]) == (404, "CALL_NOT_FOUND")
+                continue
             assert 200 <= status < 300, (method, path, answer)
             if path == "/v1.0/customer":
                 person.request("PUT", "/v1.0/customer", {"webhook_uri": receiver.uri})

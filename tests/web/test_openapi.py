@@ -59,6 +59,9 @@ def test_the_document_names_customer_id_and_the_values_that_a_field_may_have(ser
     assert schemas["CustomerChange"]["properties"]["webhook_method"]["oneOf"][0]["enum"][:2] == ["", "POST"]
     assert "ringing" in schemas["Call"]["properties"]["status"]["enum"]
     assert schemas["CustomerChange"]["additionalProperties"] is False
+    assert paths["/v1.0/flows"]["post"]["requestBody"]["required"] is True
+    for method in ("post", "delete"):
+        assert paths["/v1.0/calls/{call_id}/mute"][method]["requestBody"]["required"] is False
     assert "ACCOUNT_FROZEN" in schemas["Error"]["properties"]["error"]["properties"]["reason"]["enum"]
 
 

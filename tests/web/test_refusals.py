@@ -14,6 +14,7 @@ from tests.web.conftest import Person
 NIL = "00000000-0000-4000-8000-000000000000"
 LONG = "x" * 2000
 BAD_PAGE = [("page_token", "nonsense", "INVALID_REQUEST_PARAMETER"), ("page_size", "many", "INVALID_REQUEST_PARAMETER")]
+NO_BODIES: list[Any] = [None, {}]
 
 BODIES: list[tuple[str, str, Any, int, str, str]] = [
     ("POST", "/auth/login", {}, 400, "INVALID_ARGUMENT", "username"),
@@ -165,7 +166,7 @@ BODIES: list[tuple[str, str, Any, int, str, str]] = [
         (method, f"/v1.0/calls/{call}/{what}", body, status, reason, "id")
         for method in ("POST", "DELETE")
         for what in ("hold", "mute", "moh", "silence")
-        for body in (None, {})
+        for body in NO_BODIES
         for call, status, reason in ((NIL, 404, "CALL_NOT_FOUND"), ("nonsense", 400, "INVALID_ID"))
     ],
     *[

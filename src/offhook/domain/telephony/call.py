@@ -272,6 +272,8 @@ def _due(draft: CallDraft, name: str) -> None:
                 draft.finish(work.turn, "The sound could not be played.")
         case Timer.LONGEST:
             time_out(draft)
+        case Timer.TURN:
+            controls.turn_again(draft)
         case Timer.FOLLOW:
             draft.command(Follow)
         case Timer.ECHO:

@@ -10,7 +10,7 @@ from datetime import timedelta
 from msgspec.structs import replace
 
 from offhook.domain.speech import Speak
-from offhook.domain.step import Absent, Command, Done, Outcome, Refused, Superseded, Unknown
+from offhook.domain.step import Absent, Command, Done, Outcome, Refused, Superseded, Unavailable, Unknown
 from offhook.domain.switch.commands import (
     Answer,
     Find,
@@ -34,7 +34,7 @@ from offhook.domain.telephony.call_moves import go, over
 from offhook.domain.telephony.call_state import Answering, CallDraft, Echoing, Playing, Sending, Timer
 from offhook.domain.telephony.hangup_reason import hangup_reason
 
-_FOLLOW_AGAIN = timedelta(seconds=2)
+_AGAIN = timedelta(seconds=2)
 
 
 def ended(draft: CallDraft, command: Command, outcome: Outcome) -> None:
@@ -76,8 +76,14 @@ def _done_at_switch(draft: CallDraft, command: ToSwitch, outcome: Outcome) -> No
 
 
 def _turned(draft: CallDraft, outcome: Outcome) -> None:
-    if isinstance(outcome, Absent):
-        draft.ask()
+    match outcome:
+        case Absent():
+            draft.ask()
+        case Unavailable() | Unknown():
+            # What is shown has to be so.
+            draft.timers[Timer.TURN] = draft.now + _AGAIN
+        case _:
+            pass
 
 
 def _followed(draft: CallDraft, outcome: Outcome) -> None:
@@ -87,7 +93,7 @@ def _followed(draft: CallDraft, outcome: Outcome) -> None:
         case Absent():
             draft.ask()  # nobody will tell its end
         case _:
-            draft.timers[Timer.FOLLOW] = draft.now + _FOLLOW_AGAIN
+            draft.timers[Timer.FOLLOW] = draft.now + _AGAIN
 
 
 def _rung(draft: CallDraft, outcome: Outcome) -> None:

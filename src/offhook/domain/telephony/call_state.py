@@ -32,6 +32,7 @@ class Timer(StrEnum):
     GO_ON = "go_on"  # with the flow, in a commit of its own
     SILENT = "silent"  # a playback has failed
     ECHO = "echo"  # is not there yet
+    TURN = "turn"  # on or off what could not be, again
     LONGEST = "longest"  # that a call may be
 
 

@@ -68,6 +68,17 @@ def resume(draft: CallDraft) -> None:
         draft.command(_SOUNDS[heard][0])
 
 
+def turn_again(draft: CallDraft) -> None:
+    """Something could not be turned on or off: all is, as it should be."""
+    call = draft.state.call
+    closed = _closed(call)
+    for way in sorted(_WAYS["both"]):
+        draft.command(Mute if way in closed else Unmute, direction=way)
+    draft.command(Hold if "hold" in call.metadata else Unhold)
+    if _heard(call) != "hold":
+        resume(draft)
+
+
 def held(draft: CallDraft, *, is_held: bool) -> None:
     """The phone has put us on hold, or takes the call up again."""
     metadata = draft.state.call.metadata

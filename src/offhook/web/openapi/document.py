@@ -111,12 +111,14 @@ def _complete_parameters(path: str, operation: dict[str, Any]) -> None:
 
 
 def _close_body(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
-    """A field that a body does not have is refused, of which Litestar says nothing."""
+    """Litestar says nothing of it that a field that a body does not have is refused, and that some need no body."""
     content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
     for schema in (content.get("schema", {}), *content.get("schema", {}).get("oneOf", [])):
         name = schema.get("$ref", "").rpartition("/")[2]
         if name:
             schemas[name]["additionalProperties"] = False
+        if schema.get("type") == "null":
+            operation["requestBody"]["required"] = False
 
 
 def _allow_only(schema: dict[str, Any], values: tuple[str, ...]) -> None:
