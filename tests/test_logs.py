@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import structlog
 
@@ -18,6 +19,8 @@ import offhook
 from offhook.logs.lines import ShortLines
 from offhook.logs.setup import configure_logging
 from offhook.logs.words import WORDS, has_words, words_of
+from offhook.store.database.database import Database
+from tests.postgres import Postgres
 
 SOURCES = Path(offhook.__file__).parent
 OUR_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -248,6 +251,25 @@ def test_what_strangers_wrote_cannot_steer_a_terminal_or_pass_for_a_line_of_the_
     assert shown.count("test_what_strangers_wrote") == 2
     assert all(letter.isprintable() for letter in shown.replace("\n", ""))
     assert len([line for line in shown.splitlines() if not line.startswith("  ")]) == 3
+
+
+def test_a_session_that_is_found_lost_when_it_is_put_aside_is_no_traceback(
+    configure: Configure, postgres: Postgres
+) -> None:
+    terminal = configure("info", "console")
+    database = Database(postgres.new_database())
+    with database.reader.connect() as connection:
+        connection.exec_driver_sql("SELECT 1")
+        connection.commit()
+        session: Any = connection.connection.driver_connection
+        with psycopg.connect(postgres.new_database()) as other:
+            other.execute("SELECT pg_terminate_backend(%s)", [session.info.backend_pid])
+        # What comes with an answer under load: the end of the session, right behind it.
+        with pytest.raises(psycopg.OperationalError):
+            while True:
+                session.pgconn.consume_input()
+    database.close()
+    assert terminal.getvalue() == ""
 
 
 def test_calls_that_are_alike_are_a_line_each(configure: Configure) -> None:

@@ -7,7 +7,9 @@ import time
 from pathlib import Path
 
 import psycopg
+from structlog.testing import capture_logs
 
+from offhook.store.commit.committed import Committed
 from tests.delivery.endpoint import Endpoint, Request
 from tests.delivery.node import Node, until
 from tests.postgres import Postgres
@@ -83,3 +85,24 @@ async def test_nothing_is_begun_while_the_database_is_away_and_then_everything_i
     assert len({request.id for request in endpoint.accepted}) == 600
     assert not any(idle_s < request.at_s < here_s for request in endpoint.requests)
     await node.stop()
+
+
+async def test_a_doubt_while_the_database_is_away_is_no_fault_and_is_looked_into_once_it_is_back(
+    tmp_path: Path, endpoint: Endpoint, postgres: Postgres
+) -> None:
+    node = Node(tmp_path, database_url=postgres.migrated_database())
+    await node.start()
+    customer = await node.new_customer(endpoint.uri)
+    postgres.stop()
+    with capture_logs() as logs:
+        try:
+            await until(lambda: node.store.is_away, "it notices")
+            node.store.ended((), Committed(everything=True))  # as of a commit that nobody knows the end of
+            await until(lambda: "delivery.sweep_postponed" in {line["event"] for line in logs}, "it would look")
+        finally:
+            postgres.start()
+        await until(lambda: not node.store.is_away, "it is back")
+        await node.publish(customer, ["call/a"])
+        await until(lambda: endpoint.accepted, "it delivers")
+        await node.stop()
+    assert [line for line in logs if "exc_info" in line] == []

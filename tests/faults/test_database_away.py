@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import signal
 import subprocess
 import time
@@ -44,7 +45,7 @@ def a_server(data: Path, url: str, receiver: Receiver | None = None, /, **enviro
 @contextmanager
 def publishers(server: OffhookServer, count: int = 4) -> Iterator[list[Publisher]]:
     """Publishing all the time; joined at the end of the block."""
-    threads = [Publisher(server, f"p{number}") for number in range(count)]
+    threads = [Publisher(server, f"p{number}", random.Random(number)) for number in range(count)]
     for thread in threads:
         thread.start()
     try:
@@ -309,6 +310,7 @@ def test_a_stop_behind_a_dead_wire_ends_in_time(
             # A second of drain time, and a few more.
             server.process.wait(15)
             assert time.monotonic() - began < 14
+            assert "Traceback" not in server.log.read_text()
 
 
 def test_lost_answers_to_commits_double_no_event_and_lose_none(

@@ -6,7 +6,9 @@ import asyncio
 from typing import Any, ClassVar
 
 import pytest
+from structlog.testing import capture_logs
 
+from offhook.domain.errors import UnavailableError
 from offhook.node import supervisor as supervisor_module
 from offhook.node.lifetime import run_until_stopped
 from offhook.node.service import Service
@@ -155,6 +157,26 @@ async def test_a_service_that_cannot_start_is_stopped_with_the_others() -> None:
         with pytest.raises(RuntimeError, match="refused"):
             await run_until_stopped(supervisor, start(), Asking())
     assert notes[-2:] == ["engine stops", "store stops"]
+
+
+async def test_a_refusal_that_ends_a_part_while_it_stops_is_a_sentence_and_no_traceback() -> None:
+    class Refused(Worker):
+        async def stop(self) -> None:
+            self.fault = UnavailableError("The database has been away.")
+            self.fails.set()
+            await asyncio.sleep(0.01)
+
+    with capture_logs() as logs:
+        async with asyncio.timeout(10), Supervisor() as supervisor:
+            await supervisor.add(Refused("store", []))
+            await asyncio.sleep(0)
+    (line,) = logs
+    assert line == {
+        "event": "node.service_failed",
+        "log_level": "error",
+        "service": "store",
+        "error": "The database has been away.",
+    }
 
 
 async def test_one_that_cannot_be_stopped_keeps_no_other_from_stopping() -> None:

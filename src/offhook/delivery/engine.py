@@ -36,6 +36,7 @@ from offhook.domain.delivery.delivery import AttemptRecord, Delivery
 from offhook.domain.delivery.delivery_log import LoggedDelivery, LoggedStatus
 from offhook.domain.delivery.health import Health
 from offhook.domain.delivery.retry import RetryPolicy
+from offhook.domain.errors import UnavailableError
 from offhook.node.service import Service
 from offhook.outbound.port import Sender
 from offhook.store.commit.committed import Committed
@@ -177,6 +178,10 @@ class Engine(Service):
                 # A survey of all is only needed after a start, or a commit that nobody knows the outcome of.
                 until_us = self._store.clock.now_us() if self._queues.is_surveyed else FOREVER_US
                 await self._survey(until_us=until_us)
+            except UnavailableError as error:
+                # Whether the database holds what memory lacks is asked again once it is back.
+                log.warning("delivery.sweep_postponed", error=error.message)
+                await asyncio.sleep(_PAUSE_S)
             except Exception:
                 log.exception("delivery.sweep_failed")
                 await asyncio.sleep(_PAUSE_S)

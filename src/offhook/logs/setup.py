@@ -42,6 +42,8 @@ def configure_logging(level: str, form: str) -> None:
     )
     # It tells of every stranger whose request is none; they are answered, and counted like any other.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    # It shows a traceback for each session that was found lost when it was put aside: the store says so in a line.
+    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
     libraries = logging.StreamHandler(sys.stderr)
     libraries.setFormatter(_Harmless("%(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[libraries])

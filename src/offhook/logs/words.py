@@ -151,6 +151,9 @@ WORDS: Mapping[str, Words] = {
         "{call_count} calls could not be ended in time.", "The next start finds out what became of them."
     ),
     "call.switch_lost": Words("The phone system has been away for too long: {call_count} calls are over."),
+    "call.work_postponed": Words(
+        "Something that was to be done for a call is left undone: {error}", "The next start finds out."
+    ),
     "call.work_failed": Words("Something that was to be done for a call failed.", _BUG),
     # Customers
     "customer.deleted_as_announced": Words("The customer {customer_id} was deleted, as announced."),
@@ -168,6 +171,7 @@ WORDS: Mapping[str, Words] = {
     "delivery.record_failed": Words("What became of {count} attempts could not be written at once.", _BUG),
     "delivery.record_postponed": Words("What became of {count} attempts cannot be written yet: {error}", _SPACE),
     "delivery.records_lost": Words("What became of {count} attempts could not be written: they are sent once more."),
+    "delivery.sweep_postponed": Words("Webhooks are not looked through for what waits: {error}", _BY_ITSELF),
     "delivery.sweep_failed": Words("Webhooks could not be looked through for what waits.", _BUG),
     "finishing.postponed": Words("Long work (a replay, an erasure) waits: {error}", _BY_ITSELF),
     "retention.postponed": Words("What is old is not forgotten yet: {error}", _BY_ITSELF),
@@ -176,7 +180,7 @@ WORDS: Mapping[str, Words] = {
         "The {service} failed{because}", "The server ends, as it cannot do without. Start it again: nothing is lost."
     ),
     "node.service_restarts": Words("The {service} failed{because}", "It is started again in {pause_s} s."),
-    "node.stop_failed": Words("The {service} could not be stopped well.", _BUG),
+    "node.stop_failed": Words("The {service} could not be stopped well{because}", _BUG),
     "node.stopping": Words("Stopping: attempts under way may finish. Ctrl-C again: at once."),
     # What lives
     "running.carrier_failed": Words("{command} could not be carried out.", _BUG),

@@ -115,7 +115,7 @@ class Supervisor:
         except Exception as error:
             if not entry.is_stopping:
                 return error
-            log.error("node.service_failed", service=entry.service.name, exc_info=error)
+            log.error("node.service_failed", service=entry.service.name, **_told(error))
         finally:
             entry.is_up = False
         return None if entry.is_stopping else EndedUnaskedError(f"{entry.service.name} ended, and nobody asked it to")
@@ -125,8 +125,8 @@ class Supervisor:
             entry.is_stopping = True
             try:
                 await entry.service.stop()
-            except Exception:
-                log.exception("node.stop_failed", service=entry.service.name)
+            except Exception as error:
+                log.error("node.stop_failed", service=entry.service.name, **_told(error))
             if entry.task is not None:
                 entry.task.cancel()
                 await asyncio.wait([entry.task])

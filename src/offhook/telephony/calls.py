@@ -233,6 +233,8 @@ class CallService(Service):
         route: Route | NoRoute | None = None
         try:
             route = await self._route_of(channel.dialled)
+        except UnavailableError as error:
+            log.warning("call.refused", channel_id=channel.id, dialled=channel.dialled[:64], reason=error.message)
         except Exception:
             log.exception("call.not_opened")
         waiting = self._opening.pop(channel.id)
@@ -355,5 +357,8 @@ def _log_end(call: Call, tm_hangup: str) -> None:
 async def _logged(work: Coroutine[Any, Any, None]) -> None:
     try:
         await work
+    except UnavailableError as error:
+        # The runner has ended: the next start finds out.
+        log.warning("call.work_postponed", error=error.message)
     except Exception:
         log.exception("call.work_failed")

@@ -6,6 +6,7 @@ The front gives a request its id, limits and logs it, answers CORS preflights, a
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import Mapping
@@ -25,7 +26,7 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from offhook import __version__
-from offhook.domain.errors import InvalidError, NotFoundError, OffhookError, TooLargeError
+from offhook.domain.errors import InvalidError, NotFoundError, OffhookError, TooLargeError, UnavailableError
 from offhook.web.errors import Refusal, refusal_of
 from offhook.web.http import cors
 from offhook.web.http.exchange import Exchange
@@ -101,6 +102,10 @@ class Front:
         started = time.perf_counter()
         try:
             await self._answer(scope, exchange, receive, answer)
+        except asyncio.CancelledError:
+            # By the server, which stops and has given it its time. Uvicorn would write a traceback.
+            if not answer.status:
+                await answer.refuse(refusal_of(_cut_short(), exchange.request_id))
         except Exception as error:
             if answer.status:
                 raise
@@ -185,6 +190,12 @@ def _log(scope: Any, exchange: Exchange, status: int, started: float) -> None:
         duration_ms=round((time.perf_counter() - started) * 1000, 1),
         request_id=exchange.request_id,
         customer_id=scope["state"].get("customer_id", ""),
+    )
+
+
+def _cut_short() -> UnavailableError:
+    return UnavailableError(
+        "The server is stopping. This may still be done; look before you repeat it.", reason="OUTCOME_UNKNOWN"
     )
 
 
