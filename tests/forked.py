@@ -1,13 +1,16 @@
 """Commands of the program, run by the hundred: each in a process of its own that need not begin with a lot of imports.
 
 One process imports what the program imports, and forks for every command that it is asked for. The fork has the
-arguments, the environment, the folder and the output that it is given, runs `offhook.cli.main`, and ends as that ends.
+arguments, the environment, the folder and the output that it is given, runs `offhook.cli.main`, and ends as that ends,
+without taking apart what was imported: measured, a command costs 0.03 s of a core, not 0.5. (The program as it is
+installed ends by itself where the documentation is walked through.)
 """
 
 from __future__ import annotations
 
 import atexit
 import functools
+import gc
 import json
 import os
 import subprocess
@@ -64,6 +67,8 @@ def _serve() -> None:
     """Fork for each line of the input, and say how that ended."""
     import offhook.cli.local.operations  # noqa: F401 - and with it all that commands import
 
+    # Else each fork would look through all of it, and so copy it.
+    gc.freeze()
     sys.argv[0] = "offhook"
     answers = os.fdopen(os.dup(1), "w")
     for line in sys.stdin:
@@ -90,7 +95,14 @@ def _become(asked: Mapping[str, Any]) -> None:
     os.environ.update(asked["environment"])
     time.tzset()
     sys.argv[1:] = asked["arguments"]
-    main()
+    try:
+        main()
+    except SystemExit as ended:
+        if isinstance(ended.code, str):
+            raise
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(ended.code or 0)
 
 
 def _end_of(child: int, timeout_s: float) -> int | None:

@@ -24,6 +24,7 @@ from offhook.flows.execution import (
 )
 from offhook.flows.options import DigitsReceive, Play, Sleep, Talk
 from offhook.flows.reading import FINISH_ID, read_actions
+from tests.rounds import examples
 
 NOW = datetime(2026, 11, 30, 14, 5, 30, tzinfo=UTC)
 CALL = Known({"voipbin.call.source.target": "+15551234567"}, "progressing", NOW)
@@ -218,7 +219,7 @@ def any_action() -> st.SearchStrategy[dict[str, Any]]:
     )
 
 
-@settings(max_examples=1_000, deadline=None)
+@settings(max_examples=examples(1_000), deadline=None)
 @given(
     actions=st.lists(any_action(), min_size=6, max_size=6),
     known=st.sampled_from([CALL, NO_CALL]),

@@ -15,10 +15,13 @@ MAX_LENGTH = 1_024
 
 
 class Passwords:
-    """Hashes and checks passwords, at most two at a time: each costs a core and tens of MiB for a moment."""
+    """Hashes and checks passwords, at most two at a time: each costs a core and tens of MiB for a moment.
 
-    def __init__(self) -> None:
-        self._hasher = PasswordHasher()
+    That is argon2's own recommendation, unless a `hasher` is given.
+    """
+
+    def __init__(self, hasher: PasswordHasher | None = None) -> None:
+        self._hasher = hasher or PasswordHasher()
         self._turns = asyncio.Semaphore(2)
         self._nobody = self._hasher.hash(secrets.token_hex(16))
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from offhook.domain.errors import ConflictError, InvalidError, OffhookError, TooLargeError
 from offhook.domain.events import publication, scanning
 from offhook.domain.events.publication import Publication, PublishLimits, parse_large, parse_publications
+from tests.rounds import examples
 
 T = TypeVar("T")
 LIMITS = PublishLimits()
@@ -56,7 +57,7 @@ bodies = st.builds(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(bodies, st.integers(60, 400))
 def test_a_large_body_is_read_as_a_small_one(body: bytes, around: int) -> None:
     # A small window, so that it cuts everything that can be cut.
@@ -77,7 +78,7 @@ mutations = st.lists(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(bodies, mutations)
 def test_a_damaged_large_body_is_refused_where_a_small_one_is(body: bytes, changes: list[tuple[int, bytes]]) -> None:
     for place, text in changes:
