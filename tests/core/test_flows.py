@@ -575,3 +575,15 @@ def test_beside_a_call_a_fetch_is_shown_and_abandoned_when_the_caller_leaves() -
     answer(calls, [{"type": "empty"}])
     assert calls.types("call/")[-1] == "call_hungup"
     assert calls.types("activeflow/")[-1] == "activeflow_deleted"
+
+
+# Sounds
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../secret", "a//b", "https://a.test/x.wav", "a b", ""])
+def test_only_a_sound_of_the_switchs_own_is_played_whatever_a_variable_says(name: str) -> None:
+    setting = {"type": "variable_set", "option": {"key": "what", "value": name}}
+    calls = calling(setting, {"type": "play", "option": {"stream_urls": ["sound:${what}"]}}, sleep(5_000))
+    assert calls.pending_kinds() == []
+    assert "is no sound" in calls.flow.executed_actions[-1].error
+    assert calls.call.action.type == "sleep"

@@ -58,9 +58,10 @@ from offhook.domain.step import (
 )
 from offhook.domain.times import rfc3339
 from offhook.domain.web_request import WebRequest
+from offhook.flows.addresses import fault_of_sounds
 from offhook.flows.doing import doing_of, lasts
 from offhook.flows.execution import Begun, Execution, Known, advance, pushed, started
-from offhook.flows.options import DigitsReceive, Fetch, FetchFlow, Option, Talk, WebhookSend
+from offhook.flows.options import DigitsReceive, Fetch, FetchFlow, Option, Play, Talk, WebhookSend
 from offhook.flows.web import MAX_FETCHED, fault_of_answer, fault_of_sending, fetched_actions, sent_by
 
 Input = (
@@ -375,13 +376,24 @@ def _begin(draft: _Draft, begun: Begun) -> None:
         return
     draft.tell_customer("activeflow_updated")
     doing = doing_of(begun.option)
-    fault = fault_of_sending(begun.option) if doing is not None else f"{begun.action.type} is not offered yet."
+    fault = _fault_of(begun.option) if doing is not None else f"{begun.action.type} is not offered yet."
     if doing is None or fault:
         _go_on(draft, fault)
         return
     _wait_for(draft, begun.option)
     _ask(draft, begun.option)
     draft.tell_call(call.Begin(turn, begun.action, doing))
+
+
+def _fault_of(option: Option) -> str:
+    """Why an action cannot be begun, which is known only now that its variables are filled in; "" if it can."""
+    match option:
+        case Play(stream_urls=stream_urls):
+            return fault_of_sounds(stream_urls)
+        case WebhookSend():
+            return fault_of_sending(option)
+        case _:
+            return ""
 
 
 def _ask(draft: _Draft, option: Option) -> None:

@@ -10,7 +10,7 @@ from offhook.domain.catalogue.activeflow import Activeflow
 from offhook.domain.catalogue.fields import Action
 from offhook.domain.errors import InvalidError
 from offhook.domain.step import Answered, Outcome, Refused
-from offhook.flows.options import Fetch, Option, WebhookSend
+from offhook.flows.options import Fetch, WebhookSend
 from offhook.flows.reading import MAX_BYTES, read_actions
 
 MAX_FETCHED = 100
@@ -34,9 +34,9 @@ class _Asked(msgspec.Struct, frozen=True):
     reference_id: str
 
 
-def fault_of_sending(option: Option) -> str:
+def fault_of_sending(option: WebhookSend) -> str:
     """Why what an action would send, its variables filled in, cannot be sent; "" if it can."""
-    if isinstance(option, WebhookSend) and option.data:
+    if option.data:
         try:
             msgspec.json.decode(option.data)
         except (msgspec.DecodeError, RecursionError) as error:
