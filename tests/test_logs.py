@@ -15,6 +15,7 @@ from typing import Any
 import psycopg
 import pytest
 import structlog
+from psycopg.pq import ConnStatus
 
 import offhook
 from offhook.logs.lines import ShortLines
@@ -266,8 +267,8 @@ def test_a_session_that_is_found_lost_when_it_is_put_aside_is_no_traceback(
         with psycopg.connect(postgres.new_database()) as other:
             other.execute("SELECT pg_terminate_backend(%s)", [session.info.backend_pid])
         # What comes with an answer under load: the end of the session, right behind it.
-        with suppress(psycopg.OperationalError):
-            while True:
+        while session.pgconn.status == ConnStatus.OK:
+            with suppress(psycopg.OperationalError):
                 session.pgconn.consume_input()
     database.close()
     assert terminal.getvalue() == ""
