@@ -107,6 +107,8 @@ class Node:
         return [state.call for state in page.found]
 
     async def _route_of(self, dialled: str) -> Route | NoRoute:
+        # As for any number, the database is asked.
+        await self.store.read(_first_customer)
         if not self.takes_calls:
             return NoRoute("nobody has this number")
         return Route(dialled, self.customer_id, NIL_UUID, self.actions)

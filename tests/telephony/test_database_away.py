@@ -6,6 +6,8 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from structlog.testing import capture_logs
+
 from tests.postgres import Postgres
 from tests.sipp.ear import listening
 from tests.sipp.phone import phone
@@ -61,3 +63,20 @@ async def test_a_call_that_ends_meanwhile_has_its_end_and_its_moment(
         assert hungup_at < ended_at + timedelta(seconds=AWAY_S / 2)
         await eventually(lambda: node.flow_types()[-1] == "activeflow_deleted", "its flow has ended")
     await nothing_left(asterisk)
+
+
+async def test_a_caller_who_comes_meanwhile_is_turned_away_which_is_no_fault(
+    asterisk: SharedAsterisk, tmp_path: Path, postgres: Postgres
+) -> None:
+    with capture_logs() as logs:
+        async with running_node(postgres.migrated_database(), asterisk.endpoint) as node:
+            postgres.stop()
+            try:
+                await eventually(lambda: node.store.is_away, "it notices")
+                async with phone("refused_503", asterisk.sip, tmp_path / "sipp") as p:
+                    await p.done()
+            finally:
+                postgres.start()
+            await eventually(lambda: not node.store.is_away, "it is back")
+    assert [line["dialled"] for line in logs if line["event"] == "call.refused"]
+    assert [line for line in logs if "exc_info" in line] == []
