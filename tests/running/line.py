@@ -14,6 +14,7 @@ from offhook.domain.inputs.call import HangUpAsked, Lost, Present
 from offhook.domain.step import Outcome, Refused, Tell, Unavailable
 from offhook.domain.switch.commands import HangUp, SwitchCommand, ToSwitch
 from offhook.domain.switch.inputs import ChannelArrived, ChannelGone, SwitchConnected, SwitchInput, SwitchLost
+from offhook.domain.telephony.call_state import Timer
 from offhook.store.commit.change import unknown_end
 from offhook.store.commit.port import Row
 from offhook.telephony.nouns import waits_for
@@ -219,7 +220,7 @@ class Line:
 
     def _is_settled(self) -> bool:
         is_echoing = all(
-            getattr(row.document.state.work, "stage", "") == "echoing" and not row.document.timers
+            getattr(row.document.state.work, "stage", "") == "echoing" and row.document.timers.keys() <= {Timer.LONGEST}
             for row in self.open_calls()
         )
         known = {row.id for row in self.open_calls()}
