@@ -161,7 +161,7 @@ class Node:
                 log=EventLog(store),
                 calls=calls,
                 flows=Flows(store, runner, policy),
-                numbers=Numbers(runner),
+                numbers=Numbers(store, runner),
                 readiness=self,
                 registry=registry,
             )

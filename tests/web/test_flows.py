@@ -145,6 +145,15 @@ def test_a_number_is_given_by_an_operator_and_used_by_its_customer(server: Offho
     assert server.ask("POST", "/v1.0/numbers", {"number": digits[1:]})["number"] == digits[1:]
 
 
+def test_the_number_of_a_customer_who_was_deleted_is_free_again(server: OffhookServer, person: Person) -> None:
+    number = {"number": new_number()}
+    server.ask("POST", f"/v1.0/numbers?customer_id={person.customer['id']}", number)
+    server.ask("POST", f"/v1.0/customers/{person.customer['id']}/freeze")
+    assert refused(server.request("POST", "/v1.0/numbers", number))[0] == 409
+    server.ask("DELETE", f"/v1.0/customers/{person.customer['id']}")
+    assert server.ask("POST", "/v1.0/numbers", number)["number"] == number["number"]
+
+
 @pytest.mark.parametrize("wrong", ["1", "+1555abc", "1" * 16, "", "++15", "１２３"])
 def test_what_is_no_number_is_refused(server: OffhookServer, wrong: str) -> None:
     answer = server.request("POST", "/v1.0/numbers", {"number": wrong}, token=server.token)

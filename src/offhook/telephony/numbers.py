@@ -19,7 +19,7 @@ from offhook.flows.greeting import greeting
 from offhook.running.runner import Runner
 from offhook.store.commit.rows import Wanted
 from offhook.store.commit.unit import Unit
-from offhook.store.queries.customers import is_active, oldest_active_customer
+from offhook.store.queries.customers import exists, is_active, oldest_active_customer
 from offhook.store.store import Store
 
 FIRST_NUMBERS = ("+15559876543", "100")
@@ -52,9 +52,7 @@ async def route_of(store: Store, dialled: str) -> Route | NoRoute:
 
 
 def _route_of(store: Store, connection: sa.Connection, dialled: str) -> Route | NoRoute:
-    digits = digits_of(dialled)
-    there = Lookup(inputs.KIND, inputs.BY_DIGITS, digits, 1)
-    found: list[NumberState] = store.tables.found(connection, there) if digits else []
+    found = _found(store, connection, dialled)
     if not found:
         return NoRoute("nobody has this number")
     called = found[0].number
@@ -74,6 +72,12 @@ def _route_of(store: Store, connection: sa.Connection, dialled: str) -> Route | 
         actions=found_flow.actions,
         on_complete_flow_id=found_flow.on_complete_flow_id,
     )
+
+
+def _found(store: Store, connection: sa.Connection, dialled: str) -> list[NumberState]:
+    digits = digits_of(dialled)
+    there = Lookup(inputs.KIND, inputs.BY_DIGITS, digits, 1)
+    return store.tables.found(connection, there) if digits else []
 
 
 async def make_first_numbers(store: Store, ring_time: timedelta, sound: str) -> None:
@@ -125,7 +129,8 @@ async def number_that_takes_calls(store: Store) -> str:
 class Numbers:
     """What the API does with numbers."""
 
-    def __init__(self, runner: Runner) -> None:
+    def __init__(self, store: Store, runner: Runner) -> None:
+        self._store = store
         self._runner = runner
 
     async def create(
@@ -141,6 +146,7 @@ class Numbers:
             call_flow_id=call_flow_id,
             message_flow_id=message_flow_id,
         )
+        await self._release(make.number)
         return await self._ask(customer_id, make.id, make)
 
     async def change(
@@ -160,6 +166,16 @@ class Numbers:
     async def delete(self, customer_id: str, number_id: str) -> Number:
         """Take a number away. Raises NotFoundError."""
         return await self._ask(customer_id, number_id, Delete())
+
+    async def _release(self, kept: str) -> None:
+        """Take a number from a customer who was deleted."""
+
+        def query(connection: sa.Connection) -> list[Number]:
+            held = [state.number for state in _found(self._store, connection, kept)]
+            return [number for number in held if not exists(connection, number.customer_id)]
+
+        for number in await self._store.read_for_api(query):
+            await self._ask(number.customer_id, number.id, Delete())
 
     async def _ask(self, customer_id: str, number_id: str, told: inputs.Make | inputs.Change | Delete) -> Number:
         state: NumberState = await self._runner.ask(customer_id, Tell(inputs.KIND, number_id, told))

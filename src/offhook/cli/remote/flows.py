@@ -107,7 +107,7 @@ def set_flow(data: Path, as_json: bool, number_: str, flow_id: str) -> None:
     if flow_id and not is_uuid(flow_id):
         raise click.UsageError("--flow is the id of a flow: offhook flow list shows them.")
     server = Server.found(data)
-    found = server.ask("GET", "/v1.0/numbers", query={"number": number_})["result"]
+    found = pages(server, "/v1.0/numbers", {"number": number_}, "", 1)["result"]
     if not found:
         raise NotFoundError(f"You have no number {number_}. offhook number list shows yours.", field="number")
     changed = server.ask("PUT", f"/v1.0/numbers/{found[0]['id']}/flow_ids", {"call_flow_id": flow_id})

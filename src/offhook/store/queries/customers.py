@@ -77,6 +77,12 @@ def oldest_active_customer(connection: sa.Connection) -> str | None:
     ).scalar()
 
 
+def exists(connection: sa.Connection, customer_id: str) -> bool:
+    """Whether there is such a customer, frozen or not."""
+    mine = sa.and_(customers.c.id == customer_id, customers.c.tm_delete.is_(None))
+    return connection.execute(sa.select(customers.c.key).where(mine)).first() is not None
+
+
 def is_active(connection: sa.Connection, customer_id: str) -> bool:
     """Whether there is such a customer, neither frozen nor deleted."""
     columns = customers.c
