@@ -32,6 +32,7 @@ from offhook.store.commit import counting
 from offhook.store.commit.change import UnknownEndError
 from offhook.store.commit.counting import COUNTERS, add_attempts, plain_counts
 from offhook.store.commit.transaction import Transaction
+from offhook.store.database.prepared import driver_cursor
 from offhook.store.long_work.rolling_up import roll_up_step
 from offhook.store.queries import destinations
 from offhook.store.store import Store
@@ -428,3 +429,32 @@ async def test_several_destinations_are_counted_apart(store: Store, customer: st
     expected = {(await webhook_of(store, customer)).key: 4, (await webhook_of(store, other)).key: 3}
     found = {key: counts.created for (key, _), counts in by_hour(counted(store, "minute_counts")).items()}
     assert found == expected == dict(rows(store, "SELECT destination_key, pending FROM destination_totals"))
+
+
+async def test_what_was_rolled_back_to_a_savepoint_is_not_counted(
+    store: Store, customer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a unit that is run apart cannot be written, and its neighbours can."""
+    webhook = await webhook_of(store, customer)
+    statements = counting._statements(store.database.writer.dialect.name)
+    present = counting.PresentMinute()
+
+    def count(tx: Transaction, created: int) -> None:
+        one = counting.Counting(present)
+        one.created(webhook.key, created)
+        one.write(driver_cursor(tx.connection), tx.connection.dialect.name, tx.now_us)
+
+    def fail(cursor: Any, some: Any) -> int:
+        raise OSError("the disk is full")
+
+    def change(tx: Transaction) -> None:
+        tx.connection.exec_driver_sql("SAVEPOINT apart")
+        with monkeypatch.context() as broken:
+            broken.setattr(statements.add_totals, "run_many", fail)
+            with pytest.raises(OSError, match="full"):
+                count(tx, 5)
+        tx.connection.exec_driver_sql("ROLLBACK TO SAVEPOINT apart")
+        count(tx, 2)
+
+    await store.write(change)
+    assert [counts.created for counts in counted(store, "minute_counts").values()] == [2]

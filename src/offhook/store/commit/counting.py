@@ -181,10 +181,15 @@ class Counting:
         statements = _statements(dialect_name)
         # In one order, so that two nodes cannot wait for each other.
         keys = sorted(self._counts)
-        self._write_minute(statements, cursor, keys, now_us - now_us % MINUTE_US)
-        totals = list(self._totals(keys, now_us))
-        if totals:
-            statements.add_totals.run_many(cursor, totals)
+        try:
+            self._write_minute(statements, cursor, keys, now_us - now_us % MINUTE_US)
+            totals = list(self._totals(keys, now_us))
+            if totals:
+                statements.add_totals.run_many(cursor, totals)
+        except BaseException:
+            # It may be rolled back to a savepoint, and the transaction be committed all the same.
+            self._present.forget()
+            raise
 
     def _write_minute(self, statements: _Statements, cursor: Any, keys: Sequence[int], minute_us: int) -> None:
         rows = self._present.rows(minute_us)
