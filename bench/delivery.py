@@ -68,7 +68,7 @@ async def measure(folder: Path, port: int, count: int, *, from_backlog: bool) ->
 
 
 async def _measure(supervisor: Supervisor, store: Store, port: int, count: int, *, from_backlog: bool) -> None:
-    sender = HttpSender(NetworkPolicy(allow_loopback=True), max_connections=2_048, user_agent="Offhook/bench")
+    sender = HttpSender(NetworkPolicy(allow_loopback=True), max_connections=2_048)
     customer = new_uuid()
     await store.write(lambda tx: customers.add_customer(tx, customer, new_secret(), {}))
     await store.write(

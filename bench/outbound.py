@@ -20,7 +20,7 @@ import uvloop
 from offhook.domain.delivery.networks import NetworkPolicy
 from offhook.domain.delivery.outcome import Outcome
 from offhook.outbound.http import HttpSender
-from offhook.outbound.port import OutgoingRequest
+from offhook.outbound.port import HeaderFields, OutgoingRequest
 
 CONCURRENCY = 32
 BODY = b'{"type":"call_created","data":{' + b'"k":"0123456789012345678901234567890123456789",' * 12 + b'"z":1}}'
@@ -91,8 +91,8 @@ async def measure(name: str, send: Callable[[], Awaitable[None]], count: int) ->
 
 async def with_sender(port: int, count: int) -> None:
     """Our own sender, everything checked."""
-    sender = HttpSender(NetworkPolicy(allow_loopback=True), max_connections=100, user_agent="Offhook/0.1.0")
-    request = OutgoingRequest("POST", f"http://127.0.0.1:{port}/hook?x=1", HEADERS, BODY)
+    sender = HttpSender(NetworkPolicy(allow_loopback=True), max_connections=100)
+    request = OutgoingRequest("POST", f"http://127.0.0.1:{port}/hook?x=1", HeaderFields.of(HEADERS), BODY)
 
     async def send() -> None:
         assert (await sender.send(request)).outcome is Outcome.SUCCEEDED

@@ -309,7 +309,6 @@ def _sender(settings: Settings, policy: NetworkPolicy) -> HttpSender:
         policy,
         timeout=settings.delivery.timeout,
         max_connections=settings.delivery.max_in_flight,
-        user_agent=_USER_AGENT,
     )
 
 

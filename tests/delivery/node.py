@@ -62,7 +62,6 @@ class Node:
             NetworkPolicy(allow_loopback=True),
             timeout=timedelta(seconds=self.timeout_s),
             max_connections=self.settings.max_in_flight,
-            user_agent="Offhook/test",
         )
         self.registry = CollectorRegistry()
         await self.running.add(Closing("sender", self.sender.close))

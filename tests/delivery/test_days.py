@@ -64,7 +64,8 @@ class ScriptedSender:
         self.asked: list[tuple[float, str, int]] = []
 
     async def send(self, request: OutgoingRequest) -> AttemptResult:
-        self.asked.append((self._loop.time(), request.headers["webhook-id"], int(request.headers["offhook-attempt"])))
+        headers = request.headers.as_dict()
+        self.asked.append((self._loop.time(), headers["webhook-id"], int(headers["offhook-attempt"])))
         return AttemptResult(self.outcome, 500, 1, b"", None, "")
 
     async def close(self) -> None:

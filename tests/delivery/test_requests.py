@@ -8,6 +8,7 @@ import pytest
 import standardwebhooks
 
 from offhook.domain.delivery.signature import new_secret
+from offhook.outbound.port import HeaderFields
 from offhook.store.commit.transaction import Transaction
 from offhook.store.queries import customers, destinations
 from tests.delivery.endpoint import Endpoint, Request
@@ -95,3 +96,20 @@ async def test_after_a_rotation_both_secrets_sign_until_the_old_one_s_time_is_ov
     await until(lambda: len(endpoint.accepted) == 2, "the second")
     assert verifies(endpoint.accepted[1], new)
     assert not verifies(endpoint.accepted[1], old)
+
+
+@pytest.mark.parametrize("value", ["a\r\nx: y", "a\ny", "a\ry", "a\0b"])
+def test_a_value_that_ends_its_line_is_never_sent(value: str) -> None:
+    for fields in (
+        HeaderFields.of({"webhook-id": "evt", "offhook-subject": value}),
+        HeaderFields(f"a: {value}\r\n", 1),
+    ):
+        with pytest.raises(ValueError, match="line break"):
+            fields.check()
+
+
+def test_fields_read_as_they_were_given() -> None:
+    given = {"webhook-id": "evt_1", "offhook-subject": "a: b/c", "empty": ""}
+    fields = HeaderFields.of(given)
+    fields.check()
+    assert fields.as_dict() == given

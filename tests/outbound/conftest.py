@@ -15,7 +15,7 @@ import uvloop
 
 from offhook.domain.delivery.networks import NetworkPolicy
 from offhook.outbound.http import HttpSender
-from offhook.outbound.port import OutgoingRequest
+from offhook.outbound.port import HeaderFields, OutgoingRequest
 
 TIMEOUT_S = 0.4
 LOOPBACK = NetworkPolicy(allow_loopback=True)
@@ -41,7 +41,6 @@ async def open_sender(
         policy,
         timeout=timedelta(seconds=timeout_s),
         max_connections=max_connections,
-        user_agent="Offhook/test",
         extra_ca=extra_ca,
         nameservers=nameservers,
     )
@@ -53,7 +52,7 @@ async def open_sender(
 
 def post(uri: str, *, method: str = "POST", body: bytes = b'{"type":"x","data":{}}') -> OutgoingRequest:
     headers = {"Content-Type": "application/json", "User-Agent": "Offhook/test", "webhook-id": "evt_1"}
-    return OutgoingRequest(method=method, uri=uri, headers=headers, body=body)
+    return OutgoingRequest(method=method, uri=uri, headers=HeaderFields.of(headers), body=body)
 
 
 class Peer:

@@ -26,14 +26,14 @@ from offhook.store.queries.destinations import webhook_of
 from offhook.store.queries.events import find_customer_key, get_event, newest_position
 from offhook.store.store import Store
 
-log = structlog.get_logger()
-
 
 class EventLog:
     """As the API asks for it."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        # Bound once: else every event is asked anew whether anybody wants to read of it.
+        self._log = structlog.get_logger().bind()
 
     async def publish(
         self, customer_id: str, publications: Sequence[Publication], idempotency_key: str, digest: bytes
@@ -42,7 +42,7 @@ class EventLog:
         ids = await self._store.write(
             lambda tx: publish(tx, customer_id, publications, idempotency_key=idempotency_key, digest=digest)
         )
-        log.debug("events.accepted", customer_id=customer_id, count=len(ids), event_ids=ids)
+        self._log.debug("events.accepted", customer_id=customer_id, count=len(ids), event_ids=ids)
         return ids
 
     async def resend(self, customer_id: str, event_id: str) -> list[LoggedDelivery]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from offhook.domain.delivery.delivery import Delivery, Destination
 from offhook.domain.delivery.signature import Signer
-from offhook.outbound.port import OutgoingRequest
+from offhook.outbound.port import HeaderFields, OutgoingRequest
 
 
 class RequestWriter:
@@ -12,7 +12,7 @@ class RequestWriter:
 
     def __init__(self, destination: Destination, user_agent: str) -> None:
         self._destination = destination
-        self._user_agent = user_agent
+        self._first_lines = f"Content-Type: application/json\r\nUser-Agent: {user_agent}\r\nwebhook-id: "
         self._method = destination.method or "POST"
         self._signer = Signer(destination.secrets)
         self._signer_until_us = destination.old_secret_until_us
@@ -21,21 +21,19 @@ class RequestWriter:
         """The request of the next attempt at `delivery`; `now_us` becomes `webhook-timestamp`."""
         timestamp = now_us // 1_000_000
         standard, own = self._signer_at(now_us).headers(delivery.event_id, timestamp, payload)
-        headers = {
-            "Content-Type": "application/json",
-            "User-Agent": self._user_agent,
-            "webhook-id": delivery.event_id,
-            "webhook-timestamp": str(timestamp),
-            "webhook-signature": standard,
-            "X-VoIPBIN-Signature": own,
-            "offhook-attempt": str(delivery.attempt_count + 1),
-        }
+        lines = (
+            f"{self._first_lines}{delivery.event_id}\r\nwebhook-timestamp: {timestamp}\r\n"
+            f"webhook-signature: {standard}\r\nX-VoIPBIN-Signature: {own}\r\n"
+            f"offhook-attempt: {delivery.attempt_count + 1}\r\n"
+        )
+        count = 7
         if delivery.subject:
-            headers["offhook-subject"] = delivery.subject
-            headers["offhook-sequence"] = str(delivery.sequence)
+            lines += f"offhook-subject: {delivery.subject}\r\noffhook-sequence: {delivery.sequence}\r\n"
+            count += 2
         if delivery.position:
-            headers["offhook-position"] = str(delivery.position)
-        return OutgoingRequest(self._method, self._destination.uri, headers, payload)
+            lines += f"offhook-position: {delivery.position}\r\n"
+            count += 1
+        return OutgoingRequest(self._method, self._destination.uri, HeaderFields(lines, count), payload)
 
     def _signer_at(self, now_us: int) -> Signer:
         """An old secret signs beside the new one until its time is over, also if nothing else changes meanwhile."""

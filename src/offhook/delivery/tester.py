@@ -12,7 +12,7 @@ from offhook.domain.delivery.delivery import Delivery, Destination, check_is_on
 from offhook.domain.delivery.delivery_log import LoggedAttempt
 from offhook.domain.events.event import envelope
 from offhook.domain.ids import new_event_id
-from offhook.outbound.port import OutgoingRequest, Sender
+from offhook.outbound.port import HeaderFields, OutgoingRequest, Sender
 from offhook.store.queries.destinations import webhook_of
 from offhook.store.store import Store
 
@@ -61,5 +61,5 @@ class SampleSender:
             due_us=now_us,
         )
         request = RequestWriter(webhook, self._user_agent).write(delivery, payload, now_us)
-        headers = {**request.headers, "offhook-subject": subject, "offhook-test": "true"}
-        return msgspec.structs.replace(request, headers=headers)
+        headers = {**request.headers.as_dict(), "offhook-subject": subject, "offhook-test": "true"}
+        return msgspec.structs.replace(request, headers=HeaderFields.of(headers))

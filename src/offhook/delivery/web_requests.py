@@ -11,7 +11,7 @@ from offhook.domain.delivery.signature import Signer
 from offhook.domain.errors import UnavailableError
 from offhook.domain.step import Answered, Outcome, Refused, Unavailable, Unknown
 from offhook.domain.web_request import WebRequest
-from offhook.outbound.port import OutgoingRequest, Sender
+from offhook.outbound.port import HeaderFields, OutgoingRequest, Sender
 from offhook.store.queries.destinations import webhook_of
 from offhook.store.store import Store
 
@@ -46,7 +46,9 @@ class WebRequests:
             "webhook-signature": standard,
             "X-VoIPBIN-Signature": own,
         }
-        request = OutgoingRequest(command.method, command.uri, headers, body, kept_bytes=command.longest_answer)
+        request = OutgoingRequest(
+            command.method, command.uri, HeaderFields.of(headers), body, kept_bytes=command.longest_answer
+        )
         result = await self._sender.send(request)
         log.info(
             "flow.request",

@@ -43,9 +43,9 @@ class HttpSender(Sender):
     """Sends webhooks over aiohttp's connections.
 
     Must be made inside a running event loop. At most `max_connections` attempts run at once, further ones wait before
-    their deadline starts to count; as many connections are kept idle at most. `user_agent` is sent where a request
-    brings no `User-Agent`. `extra_ca` replaces the TLS context, which otherwise trusts what the system trusts.
-    `nameservers` (`address` or `address:port`) replace the system's.
+    their deadline starts to count; as many connections are kept idle at most. `extra_ca`
+    replaces the TLS context, which otherwise trusts what the system trusts. `nameservers` (`address` or
+    `address:port`) replace the system's.
     """
 
     def __init__(
@@ -54,14 +54,12 @@ class HttpSender(Sender):
         *,
         timeout: timedelta = timedelta(seconds=5),
         max_connections: int = 1_000,
-        user_agent: str,
         extra_ca: ssl.SSLContext | None = None,
         nameservers: Sequence[str] = (),
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._timeout_s = timeout.total_seconds()
         self._slots = asyncio.Semaphore(max_connections)
-        self._user_agent = user_agent
         self._target = functools.lru_cache(maxsize=MAX_CACHED_TARGET_COUNT)(Target)
         gate = Gate(policy)
         self._resolver = PolicyResolver(gate, nameservers)
@@ -91,7 +89,7 @@ class HttpSender(Sender):
 
     async def _attempt(self, request: OutgoingRequest, trace: AttemptTrace, answer: _Answer) -> None:
         target = self._target(request.uri)
-        wire = wire_form(request, target, self._user_agent)
+        wire = wire_form(request, target)
         connection = await self._connector.connect(target.address, [], _NO_TIMEOUT)
         try:
             await self._exchange(connection, wire, trace, answer)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import Protocol
+from typing import Protocol, Self
 
 import msgspec
 
@@ -11,6 +12,32 @@ from offhook.domain.delivery.outcome import Outcome
 
 MAX_KEPT_BYTES = 4_096
 """Of a response body this much is kept (contract, section 4)."""
+
+
+class HeaderFields(msgspec.Struct, frozen=True):
+    """Header fields as they go on the wire: `lines` has one line for each, and they are `count`.
+
+    Whoever sends the same ones again and again writes most of the lines once.
+    """
+
+    lines: str
+    count: int
+
+    @classmethod
+    def of(cls, headers: Mapping[str, str]) -> Self:
+        """These, in their order."""
+        return cls("".join([f"{name}: {value}\r\n" for name, value in headers.items()]), len(headers))
+
+    def check(self) -> None:
+        """Raises ValueError if a value ends its line early, and could pass for more fields than there are."""
+        lines, count = self.lines, self.count
+        if lines.count("\n") != count or lines.count("\r") != count or "\0" in lines:
+            raise ValueError("a header holds a line break")
+
+    def as_dict(self) -> dict[str, str]:
+        """By name, as they were given."""
+        fields = (line.partition(": ") for line in self.lines.split("\r\n") if line)
+        return {name: value for name, _, value in fields}
 
 
 class OutgoingRequest(msgspec.Struct, frozen=True):
@@ -21,7 +48,7 @@ class OutgoingRequest(msgspec.Struct, frozen=True):
 
     method: str
     uri: str
-    headers: dict[str, str]
+    headers: HeaderFields
     body: bytes
     kept_bytes: int = MAX_KEPT_BYTES
 

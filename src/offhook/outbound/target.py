@@ -40,15 +40,10 @@ def parse_uri(uri: str) -> URL:
     return url
 
 
-def wire_form(request: OutgoingRequest, target: Target, user_agent: str) -> bytes:
+def wire_form(request: OutgoingRequest, target: Target) -> bytes:
     """The bytes of `request` (RFC 9112, section 2.1); raises ValueError for a header that would end its line early."""
-    fields = "".join([f"{name}: {value}\r\n" for name, value in request.headers.items()])
-    line_count = len(request.headers)
-    if fields.count("\n") != line_count or fields.count("\r") != line_count or "\0" in fields:
-        raise ValueError("a header holds a line break")
+    request.headers.check()
     if not request.method.isalpha():
         raise ValueError("not a method")
-    agent = "" if "User-Agent" in request.headers else f"User-Agent: {user_agent}\r\n"
-    length = len(request.body)
-    head = f"{request.method}{target.fixed_head}{agent}{fields}Content-Length: {length}\r\n\r\n"
+    head = f"{request.method}{target.fixed_head}{request.headers.lines}Content-Length: {len(request.body)}\r\n\r\n"
     return head.encode() + request.body

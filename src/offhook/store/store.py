@@ -138,7 +138,9 @@ class Store(Service):
         UnknownEndError, one of those, if nobody can tell whether it was.
         Survives cancellation: what was queued is committed all the same.
         """
-        return await self._queue(lambda future: Change(change, future))
+        future: asyncio.Future[T] = self._new_future()
+        self._writer.put(Change(change, future))
+        return await future
 
     async def apply(self, units: Sequence[Unit]) -> list[Result]:
         """Decide these units, one after another, in one write; their results once that is on disk.
@@ -146,7 +148,9 @@ class Store(Service):
         Each is done whole or leaves no trace. Raises UnavailableError (nothing was accepted), and UnknownEndError, one
         of those, if nobody can tell. Survives cancellation: what was queued is committed all the same.
         """
-        return await self._queue(lambda future: UnitBatch(tuple(units), future))
+        future: asyncio.Future[list[Result]] = self._new_future()
+        self._writer.put(UnitBatch(tuple(units), future))
+        return await future
 
     async def read(self, query: Callable[[sa.Connection], T]) -> T:
         """Run `query` on a consistent snapshot: what deliveries, log ins, calls and a start need. Any length.
@@ -175,14 +179,13 @@ class Store(Service):
         self._fault = fault
         self._call(self._give_up)
 
-    async def _queue(self, queued: Callable[[asyncio.Future[T]], Queued[T]]) -> T:
+    def _new_future(self) -> asyncio.Future[Any]:
+        """For something to be queued, which is refused if nothing can be."""
         if self._stopping:
             raise UnavailableError("The server is stopping. Try again in a moment.")
         self._refuse_while_away()
         assert self._loop is not None
-        future: asyncio.Future[T] = self._loop.create_future()
-        self._writer.put(queued(future))
-        return await future
+        return self._loop.create_future()
 
     def _give_up(self) -> None:
         """Nothing is committed any more; whoever still waits learns it."""

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 
 from litestar.config.cors import CORSConfig
 
-_PATHS = ("/v1.0", "/auth")
+_BELOW = ("/v1.0/", "/auth/")
+_PATHS = ("/openapi.json", "/v1.0", "/auth")
 # Credentials stay forbidden: with "*" a browser then leaves the cookie out.
 _CONFIG = CORSConfig(
     allow_origins=["*"],
@@ -23,7 +24,7 @@ _CONFIG = CORSConfig(
 
 def allows_any_origin(path: str) -> bool:
     """Whether a page of any origin may read what is answered there."""
-    return path == "/openapi.json" or any(path == start or path.startswith(f"{start}/") for start in _PATHS)
+    return path.startswith(_BELOW) or path in _PATHS
 
 
 def _raw(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:

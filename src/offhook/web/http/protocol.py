@@ -1,11 +1,17 @@
-"""HTTP/1.1 as uvicorn speaks it, but for what is no request at all: that too is refused with the error envelope.
+"""HTTP/1.1 as uvicorn speaks it, but for two things.
 
-Such a request never reaches the application: its head or its chunks cannot be read, and the connection ends with it.
+What is no request at all is refused with the error envelope too. It never reaches the application: its head or its
+chunks cannot be read, and the connection ends with it.
+
+And an answer goes out in one write: uvicorn writes head and body apart, which costs a system call here, and a second
+wake-up at whoever asked.
 """
 
 from __future__ import annotations
 
+import asyncio
 import sys
+from typing import Any, cast
 
 from httptools import HttpParserInvalidURLError
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -18,8 +24,46 @@ from offhook.web.http.exchange import new_request_id
 _MAX_URL_BYTES = 65_535
 
 
+class JoiningTransport:
+    """A transport that writes together what it is given in one turn of the event loop. In all else, the one inside."""
+
+    __slots__ = ("_call_soon", "_inner", "_waiting")
+
+    def __init__(self, inner: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._inner = inner
+        self._call_soon = loop.call_soon
+        self._waiting: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        """Write it before the loop's next turn is over."""
+        if not self._waiting:
+            self._call_soon(self._write_now)
+        self._waiting.append(data)
+
+    def close(self) -> None:
+        """Close it once all is written."""
+        self._write_now()
+        self._inner.close()
+
+    def get_write_buffer_size(self) -> int:
+        """How much is not on its way yet."""
+        return self._inner.get_write_buffer_size() + sum(map(len, self._waiting))
+
+    def _write_now(self) -> None:
+        if self._waiting:
+            waiting, self._waiting = self._waiting, []
+            self._inner.write(waiting[0] if len(waiting) == 1 else b"".join(waiting))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
 class HttpProtocol(HttpToolsProtocol):
     """One connection."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin, on a transport that joins what is written."""
+        super().connection_made(cast("asyncio.Transport", JoiningTransport(transport, self.loop)))
 
     def on_url(self, url: bytes) -> None:
         """Collect the URL, no further than it can be read."""

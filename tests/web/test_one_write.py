@@ -1,0 +1,57 @@
+"""An answer leaves in one piece: whoever asked is woken once, and the server makes one system call."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from typing import Any, cast
+
+from offhook.web.http.protocol import JoiningTransport
+from tests.acceptance.server import OffhookServer
+
+
+def test_head_and_body_of_an_answer_come_together(server: OffhookServer) -> None:
+    body = json.dumps({"type": "ping", "data": {}}).encode()
+    head = f"POST /v1.0/events HTTP/1.1\r\nHost: o\r\nAuthorization: Bearer {server.token}\r\n"
+    request = f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+        for _ in range(50):
+            connection.sendall(request)
+            answer, _, content = connection.recv(65_536).partition(b"\r\n\r\n")
+            assert answer.startswith(b"HTTP/1.1 202 ")
+            assert len(json.loads(content)["ids"]) == 1
+
+
+class Written:
+    """A transport that keeps what it is given, and whether it was closed."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+        self.is_closed = False
+
+    def write(self, data: bytes) -> None:
+        self.pieces.append(data)
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    def get_write_buffer_size(self) -> int:
+        return 1_000
+
+
+async def test_what_is_written_in_one_turn_is_written_together_and_before_a_close() -> None:
+    inner = Written()
+    transport = JoiningTransport(cast("Any", inner), asyncio.get_running_loop())
+    transport.write(b"head")
+    transport.write(b"body")
+    assert (inner.pieces, transport.get_write_buffer_size()) == ([], 1_008)
+    await asyncio.sleep(0)
+    transport.write(b"more")
+    await asyncio.sleep(0)
+    assert inner.pieces == [b"headbody", b"more"]
+    transport.write(b"last")
+    transport.close()
+    assert (inner.pieces[-1], inner.is_closed) == (b"last", True)
+    await asyncio.sleep(0)
+    assert len(inner.pieces) == 3
