@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 import sqlalchemy as sa
 
+from offhook.domain.catalogue.fields import Action
 from offhook.domain.delivery.signature import new_secret
 from offhook.domain.ids import NIL_UUID, new_uuid
 from offhook.domain.step import Done, Outcome
@@ -88,6 +89,7 @@ class Telephony:
         self.slow_count = 0
         """How many slow looks are over."""
         self.takes_calls = True
+        self.actions: Sequence[Action] = ACTIONS
         self.switch = PlayedSwitch()
         store.subscribe(self._note)
         runner = Runner(store)
@@ -137,7 +139,7 @@ class Telephony:
         await asyncio.sleep(self.owner_delay_s)
         if not self.takes_calls:
             return NoRoute("nobody has this number")
-        return Route(dialled, self.customer_id, NIL_UUID, ACTIONS)
+        return Route(dialled, self.customer_id, NIL_UUID, tuple(self.actions))
 
     def _note(self, committed: Committed) -> None:
         self.types += [event.type for event in committed.events if event.subject.startswith("call/")]

@@ -144,3 +144,30 @@ async def test_a_call_that_ends_is_in_the_log_once_however_short_it_was(url: str
             node.switch.tell(ChannelGone(SWITCH, "c1", 16))
             await node.saw("call_hungup")
     assert [line["event"] for line in logged].count("call.ended") == 1
+
+
+@pytest.mark.parametrize("is_being_committed", [False, True])
+async def test_a_caller_who_left_while_the_stream_was_cut_and_his_call_just_being_made_is_gone(
+    url: str, is_being_committed: bool
+) -> None:
+    async with telephony(url) as node:
+        node.owner_delay_s = 0.0 if is_being_committed else 0.2
+        node.switch.tell(ChannelArrived(caller()))
+        await asyncio.sleep(0)
+        node.switch.lose()
+        node.switch.connect()
+        await node.saw("call_hungup", patience_s=5)
+        assert node.types[-1] == "call_hungup"
+        assert node.calls.live_count == 0
+
+
+async def test_a_caller_who_was_answered_while_the_stream_was_cut_and_his_call_just_being_made_is_on(url: str) -> None:
+    async with telephony(url) as node:
+        node.owner_delay_s = 0.2
+        node.switch.tell(ChannelArrived(caller()))
+        await asyncio.sleep(0)
+        node.switch.lose()
+        node.switch.connect(msgspec.structs.replace(caller(), is_up=True))
+        await node.saw("call_answered", patience_s=5)
+        node.switch.tell(ChannelGone(SWITCH, "c1", 16))
+        await node.saw("call_hungup")

@@ -36,7 +36,7 @@ from offhook.store.store import Store
 from offhook.switch.port import Switch
 from offhook.telephony.live_calls import LiveCalls
 from offhook.telephony.numbers import NoRoute, Route
-from offhook.telephony.reconcile import reconcile
+from offhook.telephony.reconcile import missed, reconcile
 from offhook.telephony.requests import control, delete, hang_up
 from offhook.telephony.settings import CallSettings
 
@@ -286,6 +286,8 @@ class CallService(Service):
             self._losing.cancel()
             self._losing = None
         found = reconcile(self._live.rows, self._live.channels, connected)
+        for told in missed((*self._opening, *self._live.uncommitted_channels), connected):
+            self._pass_on(told.channel_id, told, at)
         for tell in found.tells:
             self._runner.tell(tell, at=at)
         for channel in found.strangers:

@@ -40,6 +40,11 @@ class LiveCalls:
         """Every channel that is known."""
         return self._channels.keys()
 
+    @property
+    def uncommitted_channels(self) -> Collection[str]:
+        """The callers' channels of calls that are about to be committed."""
+        return self._uncommitted.values()
+
     def call_of(self, channel_id: str) -> str | None:
         """The id of the call whose channel it is."""
         return self._channels.get(channel_id)

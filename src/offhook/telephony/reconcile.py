@@ -10,7 +10,7 @@ import msgspec
 from offhook.domain.inputs.call import KIND, Lost, Present
 from offhook.domain.step import Tell
 from offhook.domain.switch.commands import Create, SwitchCommand
-from offhook.domain.switch.inputs import Channel, ChannelGone, SwitchConnected
+from offhook.domain.switch.inputs import Channel, ChannelAnswered, ChannelGone, SwitchConnected
 from offhook.domain.telephony.call_state import CallState
 from offhook.store.commit.port import Document, Row
 
@@ -38,6 +38,14 @@ def reconcile(calls: Mapping[str, Row], known: Collection[str], connected: Switc
         strangers=tuple(channel for channel in connected.callers if channel.id not in known),
         orphans=tuple(channel_id for channel_id in connected.created if channel_id not in known),
     )
+
+
+def missed(arriving: Collection[str], connected: SwitchConnected) -> list[ChannelAnswered | ChannelGone]:
+    """What happened, while the switch was out of sight, to channels whose calls are not committed yet."""
+    there = {channel.id: channel.is_up for channel in connected.callers}
+    gone = [ChannelGone(connected.switch, channel_id) for channel_id in arriving if channel_id not in there]
+    up = [ChannelAnswered(connected.switch, channel_id) for channel_id in arriving if there.get(channel_id)]
+    return [*gone, *up]
 
 
 def _news(
