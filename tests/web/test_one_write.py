@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import struct
+import time
 from typing import Any, cast
 
 from offhook.web.http.protocol import JoiningTransport
@@ -23,6 +25,22 @@ def test_head_and_body_of_an_answer_come_together(server: OffhookServer) -> None
             assert len(json.loads(content)["ids"]) == 1
 
 
+def test_who_is_gone_before_the_answer_leaves_no_trace_in_the_log(server: OffhookServer) -> None:
+    body = json.dumps({"type": "ping", "data": {}}).encode()
+    head = f"POST /v1.0/events HTTP/1.1\r\nHost: o\r\nAuthorization: Bearer {server.token}\r\n"
+    request = f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    for number in range(300):
+        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+            # Closed with a reset (socket(7), SO_LINGER).
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.sendall(request)
+            time.sleep(number % 30 / 5_000)
+    assert server.request("GET", "/healthz")[0] == 200
+    log = server.log.read_text()
+    assert "Traceback" not in log
+    assert "Exception in callback" not in log
+
+
 class Written:
     """A transport that keeps what it is given, and whether it was closed."""
 
@@ -35,6 +53,9 @@ class Written:
 
     def close(self) -> None:
         self.is_closed = True
+
+    def is_closing(self) -> bool:
+        return self.is_closed
 
     def get_write_buffer_size(self) -> int:
         return 1_000
@@ -55,3 +76,12 @@ async def test_what_is_written_in_one_turn_is_written_together_and_before_a_clos
     assert (inner.pieces[-1], inner.is_closed) == (b"last", True)
     await asyncio.sleep(0)
     assert len(inner.pieces) == 3
+
+
+async def test_nothing_is_written_to_whom_is_gone() -> None:
+    inner = Written()
+    transport = JoiningTransport(cast("Any", inner), asyncio.get_running_loop())
+    transport.write(b"answer")
+    inner.close()
+    await asyncio.sleep(0)
+    assert inner.pieces == []

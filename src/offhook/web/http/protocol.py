@@ -50,8 +50,9 @@ class JoiningTransport:
         return self._inner.get_write_buffer_size() + sum(map(len, self._waiting))
 
     def _write_now(self) -> None:
-        if self._waiting:
-            waiting, self._waiting = self._waiting, []
+        waiting, self._waiting = self._waiting, []
+        # Whoever asked may be gone since.
+        if waiting and not self._inner.is_closing():
             self._inner.write(waiting[0] if len(waiting) == 1 else b"".join(waiting))
 
     def __getattr__(self, name: str) -> Any:
