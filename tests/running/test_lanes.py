@@ -128,12 +128,13 @@ async def test_a_lane_that_has_just_become_empty_takes_the_next_command(
 
 
 async def test_what_is_unavailable_is_repeated_until_patience_is_over(
-    database: MemoryDatabase, begin: Begin, outside: Outside
+    database: MemoryDatabase, begin: Begin, outside: Outside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # On a busy machine a tenth of a second may be over before the second try.
+    monkeypatch.setattr(Again, "patience", ms(1_000))
     process = await begin()
     outside.answers["1"] = [Unavailable()] * 3
-    # Of endless patience: on a busy machine a tenth of a second may be over before the second try.
-    process.runner.tell(to("a", note("x", *names("1", kind=End))))
+    process.runner.tell(to("a", note("x", *names("1"))))
     await process.tell(to("a", note("y")))
     await process.until_quiet()
     assert outside.asked == ["1"] * 4
@@ -144,9 +145,9 @@ async def test_what_is_unavailable_is_repeated_until_patience_is_over(
     await process.until_quiet()
     took_s = asyncio.get_running_loop().time() - began_s
     assert database.notes("a")[-1] == "2 unavailable"
-    assert took_s >= 0.1
+    assert took_s >= 1
     # 2, 4, 8, 16, 20, 20 ... ms between them.
-    assert 1 <= outside.asked.count("2") <= 12
+    assert 4 <= outside.asked.count("2") <= 60
 
 
 @pytest.mark.parametrize("outcome", [Absent("channel"), Refused("no"), Unknown(), Done()])

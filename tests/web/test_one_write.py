@@ -61,14 +61,14 @@ class Written:
         return 1_000
 
 
-async def test_what_is_written_in_one_turn_is_written_together_and_before_a_close() -> None:
+async def test_a_piece_is_written_with_the_next_one_or_in_the_next_turn_and_before_a_close() -> None:
     inner = Written()
     transport = JoiningTransport(cast("Any", inner), asyncio.get_running_loop())
     transport.write(b"head")
+    assert (inner.pieces, transport.get_write_buffer_size()) == ([], 1_004)
     transport.write(b"body")
-    assert (inner.pieces, transport.get_write_buffer_size()) == ([], 1_008)
-    await asyncio.sleep(0)
-    transport.write(b"more")
+    assert (inner.pieces, transport.get_write_buffer_size()) == ([b"headbody"], 1_000)
+    transport.writelines([b"mo", b"re"])
     await asyncio.sleep(0)
     assert inner.pieces == [b"headbody", b"more"]
     transport.write(b"last")
@@ -76,6 +76,16 @@ async def test_what_is_written_in_one_turn_is_written_together_and_before_a_clos
     assert (inner.pieces[-1], inner.is_closed) == (b"last", True)
     await asyncio.sleep(0)
     assert len(inner.pieces) == 3
+
+
+async def test_whoever_writes_much_in_one_turn_is_told_to_wait_as_without_it() -> None:
+    inner = Written()
+    transport = JoiningTransport(cast("Any", inner), asyncio.get_running_loop())
+    for number in range(100):
+        transport.write(b"x" * 1_000)
+        assert sum(map(len, inner.pieces)) >= number * 1_000
+    transport.write(b"y" * 100_000)
+    assert inner.pieces[-1] == b"y" * 100_000
 
 
 async def test_nothing_is_written_to_whom_is_gone() -> None:

@@ -43,9 +43,9 @@ class HttpSender(Sender):
     """Sends webhooks over aiohttp's connections.
 
     Must be made inside a running event loop. At most `max_connections` attempts run at once, further ones wait before
-    their deadline starts to count; as many connections are kept idle at most. `extra_ca`
-    replaces the TLS context, which otherwise trusts what the system trusts. `nameservers` (`address` or
-    `address:port`) replace the system's.
+    their deadline starts to count; as many connections are kept idle at most. `extra_ca` replaces
+    the TLS context, which otherwise trusts what the system trusts. `nameservers` (`address` or `address:port`) replace
+    the system's.
     """
 
     def __init__(

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Iterable
 from typing import Any, cast
 
 from httptools import HttpParserInvalidURLError
@@ -22,23 +23,38 @@ from offhook.web.http.exchange import new_request_id
 
 # What httptools can take apart: its places are numbers of 16 bits.
 _MAX_URL_BYTES = 65_535
+_MOST_KEPT = 16_384
 
 
 class JoiningTransport:
-    """A transport that writes together what it is given in one turn of the event loop. In all else, the one inside."""
+    """A transport that keeps a small piece until the next one, or the loop's next turn. In all else, the one inside.
 
-    __slots__ = ("_call_soon", "_inner", "_waiting")
+    More than one piece is never kept, so that whoever writes much is still told in time to wait.
+    """
+
+    __slots__ = ("_call_soon", "_inner", "_kept")
 
     def __init__(self, inner: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._inner = inner
         self._call_soon = loop.call_soon
-        self._waiting: list[bytes] = []
+        self._kept = b""
 
     def write(self, data: bytes) -> None:
-        """Write it before the loop's next turn is over."""
-        if not self._waiting:
+        """Write it with the next piece, if there is one in this turn of the loop."""
+        if self._kept or len(data) > _MOST_KEPT:
+            self._write_now(data)
+        else:
+            self._kept = data
             self._call_soon(self._write_now)
-        self._waiting.append(data)
+
+    def writelines(self, pieces: Iterable[bytes]) -> None:
+        """Write these."""
+        self.write(b"".join(pieces))
+
+    def write_eof(self) -> None:
+        """Write no more."""
+        self._write_now()
+        self._inner.write_eof()
 
     def close(self) -> None:
         """Close it once all is written."""
@@ -47,13 +63,13 @@ class JoiningTransport:
 
     def get_write_buffer_size(self) -> int:
         """How much is not on its way yet."""
-        return self._inner.get_write_buffer_size() + sum(map(len, self._waiting))
+        return self._inner.get_write_buffer_size() + len(self._kept)
 
-    def _write_now(self) -> None:
-        waiting, self._waiting = self._waiting, []
+    def _write_now(self, more: bytes = b"") -> None:
+        whole, self._kept = self._kept + more, b""
         # Whoever asked may be gone since.
-        if waiting and not self._inner.is_closing():
-            self._inner.write(waiting[0] if len(waiting) == 1 else b"".join(waiting))
+        if whole and not self._inner.is_closing():
+            self._inner.write(whole)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
